@@ -1,0 +1,82 @@
+# Play-Prediction Engine. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PROTOS := $(shell find proto/predmarket -name '*.proto' 2>/dev/null | sort)
+CODE := $(shell ls -d */ 2>/dev/null | grep -vE '^proto/')
+
+PORT ?= 8080
+DATA ?= .data
+SCALE ?=
+DEMO ?= 1
+TRADERS ?= 0
+TESTS ?= tests
+ARGS ?=
+
+.PHONY: help setup proto run status logs stop reset test check format bench clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5'
+	@echo '  Options of test: TESTS=tests/engine ARGS="-k pool -x"'
+
+setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)
+
+$(VENV)/.packages: requirements.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed; 'python3' is $$(python3 --version 2>&1 || echo missing)." >&2; exit 1; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "python3 lacks the venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@echo "Installing the pinned packages ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PYTHON) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "play_prediction_engine.pth").write_text("$(CURDIR)\n$(CURDIR)/proto/gen\n")'
+	@touch $@
+
+# Generated beside its place and then moved, so that a running process never sees half of it.
+proto/gen/.stamp: $(VENV)/.packages $(PROTOS)
+	@rm -rf proto/.gen-new proto/.gen-old && mkdir -p proto/.gen-new proto/gen
+	@if [ -n "$(PROTOS)" ]; then $(PYTHON) -m grpc_tools.protoc -I proto --python_out=proto/.gen-new \
+	  --grpc_python_out=proto/.gen-new --pyi_out=proto/.gen-new $(PROTOS); fi
+	@touch proto/.gen-new/.stamp
+	@mv proto/gen proto/.gen-old && mv proto/.gen-new proto/gen && rm -rf proto/.gen-old
+
+proto: ## Generate the gRPC code again
+	@rm -f proto/gen/.stamp
+	@$(MAKE) --no-print-directory proto/gen/.stamp
+
+run: setup ## Start everything: PostgreSQL, NATS, Redis, all services, demo markets
+	@$(PYTHON) -m launcher run --port "$(PORT)" --data "$(DATA)" --scale "$(SCALE)" --demo "$(DEMO)" --traders "$(TRADERS)"
+
+status: setup ## Show what runs
+	@$(PYTHON) -m launcher status --data "$(DATA)"
+
+logs: setup ## Follow the logs of every process (SERVICE=order_service-1 for one)
+	@$(PYTHON) -m launcher logs --data "$(DATA)" $(SERVICE)
+
+stop: setup ## Stop what `make run` started
+	@$(PYTHON) -m launcher stop --data "$(DATA)"
+
+reset: setup ## Stop, then delete all data of the data folder
+	@$(PYTHON) -m launcher reset --data "$(DATA)"
+
+test: setup ## Run the tests
+	@$(PYTHON) -m pytest -q $(TESTS) $(ARGS)
+
+check: setup ## Formatter, linter and strict type checker
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(PYTHON) -m mypy $(CODE)
+
+format: setup ## Let the formatter and the linter mend what they can
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+bench: setup ## Measure, each figure beside its rival (never part of the tests)
+	@$(PYTHON) -m bench $(ARGS)
+
+clean: ## Remove the virtual environment, generated code and caches (never the data)
+	@rm -rf $(VENV) proto/gen proto/.gen-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -not -path './.data/*' -exec rm -rf {} +
