@@ -1,0 +1,1 @@
+"""Starts the whole engine on one machine: embedded servers, services, demo markets."""

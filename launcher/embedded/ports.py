@@ -1,0 +1,35 @@
+"""Free TCP ports, below the range from which the kernel takes ports for outgoing connections."""
+
+import random
+import socket
+
+PORT_MIN = 15_000
+PORT_MAX = 32_000
+ATTEMPTS_MAX = 500
+
+_given: set[int] = set()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on at this moment, never the same twice in one process.
+
+    Another process may still take it before it is used: whoever starts a server tries again then.
+    """
+    source = random.SystemRandom()
+    for _ in range(ATTEMPTS_MAX):
+        port = source.randrange(PORT_MIN, PORT_MAX)
+        if port not in _given and is_free(port, host):
+            _given.add(port)
+            return port
+    raise RuntimeError(f"no free port between {PORT_MIN} and {PORT_MAX}")
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on the port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,134 @@
+"""Real servers for the tests, shared by the whole run.
+
+- `postgres`: the server (`.url` is the superuser's, `.url_for(database, role)` any other's).
+- `fresh_database`: a new, migrated database for one test: `.url` is the owner's (pm_owner),
+  `.url_for("pm_order")` a service's, `.superuser_url` may look at everything.
+- `nats_server`, `redis_server`: `.url`; shared, so use names of your own (streams, keys).
+- `private_database`, `private_nats`, `private_redis`: a server for one test alone, which may stop, kill and
+  start it (`private_database.server.kill()`).
+"""
+
+import asyncio
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from launcher.embedded import NatsServer, PostgresServer, RedisServer
+
+TEMPLATE = "template_migrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A migrated database on a real server."""
+
+    server: PostgresServer
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url_for(self.name)
+
+    @property
+    def superuser_url(self) -> str:
+        return self.server.url_for(self.name, "postgres")
+
+    def url_for(self, role: str) -> str:
+        return self.server.url_for(self.name, role)
+
+
+def new_folder() -> Path:
+    """A folder that the account PostgreSQL runs as can reach (pytest's own are closed to others)."""
+    folder = Path(tempfile.mkdtemp(prefix="predmarket-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    folder = new_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def private_folder() -> Iterator[Path]:
+    folder = new_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(server_folder / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_server(server_folder: Path) -> Iterator[NatsServer]:
+    server = NatsServer(server_folder / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_folder: Path) -> Iterator[RedisServer]:
+    server = RedisServer(server_folder / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer) -> str:
+    """The name of a database that is copied for each test, so that migrations run once."""
+    make_migrated(postgres, TEMPLATE)
+    return TEMPLATE
+
+
+@pytest.fixture
+def fresh_database(postgres: PostgresServer, migrated_template: str) -> Iterator[Database]:
+    database = Database(postgres, f"test_{uuid.uuid4().hex}")
+    asyncio.run(postgres.create_database(database.name, template=migrated_template))
+    yield database
+    asyncio.run(postgres.drop_database(database.name))
+
+
+@pytest.fixture
+def private_database(private_folder: Path) -> Iterator[Database]:
+    server = PostgresServer(private_folder / "postgres")
+    server.start()
+    make_migrated(server, "predmarket")
+    yield Database(server, "predmarket")
+    server.stop()
+
+
+@pytest.fixture
+def private_nats(private_folder: Path) -> Iterator[NatsServer]:
+    server = NatsServer(private_folder / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def private_redis(private_folder: Path) -> Iterator[RedisServer]:
+    server = RedisServer(private_folder / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+def make_migrated(server: PostgresServer, name: str) -> None:
+    from db_service.migrate import migrate
+
+    asyncio.run(server.create_database(name))
+    migrate(server.url_for(name))
