@@ -11,7 +11,7 @@ from tests.oracle.trading import Answer, end_orders
 
 
 def activate(world: World, now: int, market: Market) -> Answer:
-    """Genesis: the larger reserve is the liquidity, the other its proportion; the treasury has the surplus."""
+    """Genesis: the larger reserve is the liquidity, the other its proportion; the treasury owns the rest."""
     require(MARKET_NOT_ACTIVE=market.status != "DRAFT", INVALID_ARGUMENT=market.status != "DRAFT")
     require(MARKET_CLOSED=now >= market.closes_at, INVALID_ARGUMENT=now >= market.closes_at)
     liquidity, p_yes = market.liquidity, market.initial_probability
@@ -26,6 +26,7 @@ def activate(world: World, now: int, market: Market) -> Answer:
         market.yes, market.no, market.treasury_yes = smaller, liquidity, liquidity - smaller
     else:
         market.yes, market.no, market.treasury_no = liquidity, smaller, liquidity - smaller
+    market.genesis_product = market.yes * market.no
     market.status = "ACTIVE"
     return Answer()
 

@@ -103,6 +103,8 @@ class Market:
     treasury_no: int = 0
     treasury_points: int = 0
     shortfall: int = 0
+    genesis_product: int = 0
+    dust_legs: int = 0
     positions: dict[str, Position] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
 

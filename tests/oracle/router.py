@@ -150,7 +150,7 @@ class Router:
             self.fill_from_pool(quantity, pool.smallest_spend(*reserves, quantity))
 
     def amount_from_pool(self, limit: Fraction, last: bool) -> None:
-        """An amount order buys its exit first, exactly and without a fee; the rest is for the opening part."""
+        """An amount order buys its exit first, exactly and free of fee; the rest is for the opening part."""
         exit_left, reserves = self.exit_left(), self.reserves()
         exit_quantity = exit_cost = 0
         if exit_left:
@@ -185,6 +185,7 @@ class Router:
         assert a * b >= market.yes * market.no
         market.yes, market.no = (a, b) if taker.acquires == YES else (b, a)
         market.collateral += cost
+        market.dust_legs += not taker.whole_lots and quantity < 2 * market.lot
         self.take(quantity, cost, "POOL", "POOL")
 
     # -- the book
@@ -267,10 +268,8 @@ class Router:
         """`user` pays `cost` for `quantity` of `acquired` and nets: (what netted, the cost that opened)."""
         market, position = self.market, self.market.position(user)
         opposite = other(acquired)
-        if side == SELL:
-            netted = quantity
-        else:
-            netted = min(quantity, max(0, position.held(opposite) - position.held(acquired)))
+        surplus = position.held(opposite) - position.held(acquired)
+        netted = quantity if side == SELL else min(quantity, max(0, surplus))
         opening = opening_part(cost, quantity, netted)
         self.world.pay(user, netted - cost)
         market.collateral -= netted
