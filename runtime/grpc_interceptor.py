@@ -5,6 +5,8 @@
 - Health checks and reflection pass untouched.
 """
 
+from __future__ import annotations  # grpc's classes are generic for the type checker only
+
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -100,7 +102,7 @@ class _Call:
         self._remaining_seconds: float | None = context.time_remaining()
         self._started_at = time.monotonic()
 
-    async def __aenter__(self) -> "_Call":
+    async def __aenter__(self) -> _Call:
         headers = {key: value for key, value in self._context.invocation_metadata() if isinstance(value, str)}
         self._span = begin_request(self._method, headers, remaining_seconds=self._remaining_seconds)
         metrics.GRPC_IN_FLIGHT.inc()

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from runtime.grpc_interceptor import ServerInterceptor
 from runtime.logs import get_logger
+from runtime.ports import free_port
 
 log = get_logger(__name__)
 
@@ -56,7 +57,7 @@ class GrpcServer:
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
         self._host = host
-        self.port = port
+        self.port = port or free_port(host)
 
     async def start(self) -> None:
         """Listen; health says NOT_SERVING. Raises OSError when the port is taken."""

@@ -2,15 +2,17 @@
 
 from aiohttp import web
 
+from runtime.ports import free_port
+
 KEEPALIVE_SECONDS = 30.0  # aiohttp's own default is an hour
 HEADERS_MAX_BYTES = 16 * 1024
 
 
 class HttpServer:
-    """`port` 0 takes a free one; after `start` it is the real one. Body limits are the application's."""
+    """`port` 0 takes a free one, which `port` then tells. Body limits are the application's."""
 
     def __init__(self, app: web.Application, *, host: str, port: int, grace_seconds: float = 5.0) -> None:
-        self.port = port
+        self.port = port or free_port(host)
         self._host = host
         self._grace_seconds = grace_seconds
         self._runner = web.AppRunner(
@@ -26,7 +28,6 @@ class HttpServer:
         """Listen. Raises OSError when the port is taken."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self.port).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Accept nothing new, let running requests end for the grace, then close the connections."""

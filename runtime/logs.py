@@ -29,7 +29,7 @@ _BEARER = re.compile(r"(Bearer\s+)\S+", re.IGNORECASE)
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger; cheap, and usable before `configure_logging`."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name, logger=name)
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name, module=name)
     return logger
 
 

@@ -6,9 +6,8 @@ survives its parent: start them from a thread that lives as long as they should 
 """
 
 from launcher.embedded.nats import NatsServer
-from launcher.embedded.ports import free_port
 from launcher.embedded.postgres import PostgresServer
 from launcher.embedded.process import ServerError
 from launcher.embedded.redis import RedisServer
 
-__all__ = ["NatsServer", "PostgresServer", "RedisServer", "ServerError", "free_port"]
+__all__ = ["NatsServer", "PostgresServer", "RedisServer", "ServerError"]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.embedded.ports import free_port
 from launcher.embedded.unprivileged import Account
+from runtime.ports import free_port
 
 START_ATTEMPTS_MAX = 5
 READY_SECONDS = 30.0

@@ -13,7 +13,7 @@ _given: set[int] = set()
 def free_port(host: str = "127.0.0.1") -> int:
     """A port nobody listens on at this moment, never the same twice in one process.
 
-    Another process may still take it before it is used: whoever starts a server tries again then.
+    Another process may still take it before it is used; starting the server fails then.
     """
     source = random.SystemRandom()
     for _ in range(ATTEMPTS_MAX):
