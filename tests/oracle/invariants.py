@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import isqrt
 
 from tests.oracle import pool
-from tests.oracle.model import BUY, NO, SELL, YES, Market, World, other
+from tests.oracle.model import BUY, NO, SELL, TREASURY, YES, Market, World
 from tests.oracle.pool import UNIT
 from tests.oracle.trading import Answer
 
@@ -117,4 +117,15 @@ def check_limit(side: str, price: int, quantity: int, cost: int, venue: str) -> 
         assert cost * UNIT >= price * quantity, f"I-11 {venue} SELL {quantity} for {cost} at {price}"
 
 
-__all__ = ["check_market", "check_step", "check_world", "executable", "other", "probability"]
+def joint_value(world: World, market_id: str) -> int:
+    """I-8 over joint accounts: what all users together would have if they closed everything now, free of fees.
+
+    Their points, a point per pair of opposite shares whoever holds them, and what the pool pays for the rest.
+    """
+    market = world.markets[market_id]
+    positions = market.positions.values()
+    yes, no = sum(p.yes for p in positions), sum(p.no for p in positions)
+    points = sum(amount for user, amount in world.points.items() if user != TREASURY)
+    rest = abs(yes - no)
+    reserves = (market.no, market.yes) if yes > no else (market.yes, market.no)
+    return points + min(yes, no) + rest - pool.smallest_spend(*reserves, rest)
