@@ -4,12 +4,10 @@ Refusals leave as runtime.errors.ApiError or as BadField. Hashing happens before
 inside one.
 """
 
-import time
-import uuid
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from auth_service import sessions, users
+from auth_service import metrics, sessions, users
 from auth_service.audit import AuditEntry, record
 from auth_service.database import Connection, Pool
 from auth_service.grants import DueGrant, FirstGrants
@@ -24,7 +22,12 @@ from auth_service.passwords import clean_new_password, clean_offered_password
 from auth_service.sessions import LiveSession, RotationRefusal, SessionLifetimes
 from auth_service.tokens import AccessTokenIssuer, refresh_token_hash
 from auth_service.users import Account, NewUser
+from runtime.clock import Clock
 from runtime.errors import ApiError, ErrorCode
+from runtime.ids import uuid7
+from runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 MICROS_PER_SECOND = 1_000_000
 
@@ -60,18 +63,20 @@ class Accounts:
         issuer: AccessTokenIssuer,
         grants: FirstGrants,
         settings: AccountSettings,
+        clock: Clock,
     ) -> None:
         self._pool = pool
         self._hasher = hasher
         self._issuer = issuer
         self._grants = grants
         self._settings = settings
+        self._clock = clock
 
     async def register(
         self, *, email: str, password: str, display_name: str, user_agent: str
     ) -> tuple[Account, TokenPair]:
         """Makes an account with its first session, and asks for its first grant."""
-        user_id = uuid.uuid4()
+        user_id = UUID(uuid7(self._clock.now_micros()))
         email = clean_email(email)
         password = clean_new_password(password, known_words=(email, email.partition("@")[0]))
         display_name = clean_display_name(display_name) if display_name else neutral_display_name(user_id)
@@ -84,6 +89,7 @@ class Accounts:
             # Hashed before the e-mail is looked at: a taken one takes as long as a free one.
             password_hash=await self._hasher.hash(password),
             grant_micros=grant.amount_micros,
+            grant_after_seconds=self._settings.grant_wait_seconds + 1,
         )
         async with self._pool.acquire() as connection, connection.transaction():
             account = await users.insert(connection, user)
@@ -107,6 +113,7 @@ class Accounts:
         credentials = await users.find_credentials(self._pool, email)
         verdict = await self._hasher.verify(credentials.password_hash if credentials else None, password)
         if credentials is None or not verdict.is_right:
+            metrics.LOG_INS.labels("refused").inc()
             raise _invalid_credentials()
         async with self._pool.acquire() as connection, connection.transaction():
             account = await users.lock_verified(connection, credentials)
@@ -117,6 +124,7 @@ class Accounts:
             if verdict.new_hash is not None:
                 await users.set_password_hash(connection, account.user_id, verdict.new_hash)
             session = await self._open(connection, account, user_agent)
+        metrics.LOG_INS.labels("opened").inc()
         return account, self._pair(session)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
@@ -125,6 +133,9 @@ class Accounts:
         async with self._pool.acquire() as connection, connection.transaction():
             # A refusal is not raised in here: what it changed (a family ended by reuse) is to be committed.
             outcome = await sessions.rotate(connection, token_hash, self._settings.lifetimes)
+        metrics.REFRESHES.labels(outcome.name if isinstance(outcome, RotationRefusal) else "ROTATED").inc()
+        if outcome is RotationRefusal.REUSED:
+            log.warning("a refresh token was used twice; its session is over")
         if outcome is RotationRefusal.SUSPENDED:
             raise _suspended()
         if isinstance(outcome, RotationRefusal):
@@ -166,7 +177,7 @@ class Accounts:
             user_id=session.user_id,
             role=session.role,
             session_id=session.session_id,
-            issued_at_seconds=int(time.time()),
+            issued_at_seconds=self._clock.now_micros() // MICROS_PER_SECOND,
         )
         return TokenPair(
             access_token=access_token,

@@ -5,13 +5,12 @@ A grant's key is `grant:<user_id>` and its amount stands on the user's row, so a
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 
+from auth_service import metrics
 from auth_service.database import Pool
 from auth_service.identity import TREASURY_ID
 from auth_service.order_client import OrderClient, PaymentFailed
@@ -28,10 +27,10 @@ AT_ONCE_MAX = 8
 ATTEMPT_SECONDS = 5.0
 IDLE_SECONDS = 1.0
 
-CLAIM = timedelta(seconds=10)
-"""How long a claimed grant is left alone; after that its process is taken to have died, and another asks."""
+BACKOFF_MAX_SECONDS = 3
+"""Attempts of one grant are 1, 2, then 3 s apart: a restarted order_service is asked soon, and a round is bounded."""
 
-BACKOFF_MAX_SECONDS = 10
+POSTGRES_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,8 @@ class FirstGrants:
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._pay(grant, timeout_seconds=timeout_seconds)
-        except (PaymentFailed, TimeoutError) as error:
-            log.info("first_grant_postponed", user_id=str(grant.user_id), reason=str(error))
+        except (PaymentFailed, *POSTGRES_AWAY) as error:
+            log.info("first grant postponed", user_id=str(grant.user_id), reason=_reason(error))
             return False
         return True
 
@@ -74,46 +73,53 @@ class FirstGrants:
         while True:
             try:
                 paid = await self.pay_due()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("first_grants_wait_for_postgres", error=type(error).__name__)
+            except POSTGRES_AWAY as error:
+                log.warning("first grants wait for Postgres", reason=_reason(error))
                 paid = 0
             if paid == 0:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def pay_due(self) -> int:
         """One round: claims due grants, asks for each, and returns how many were paid."""
-        places = asyncio.Semaphore(AT_ONCE_MAX)
         due = await self._claim()
-        outcomes = await asyncio.gather(*(self._pay_claimed(grant, places) for grant in due))
-        return sum(outcomes)
+        places = asyncio.Semaphore(AT_ONCE_MAX)
+        failures = [why for why in await asyncio.gather(*(self._try(grant, places) for grant in due)) if why]
+        if failures:
+            log.warning("first grants failed, asked again soon", failed=len(failures), reason=failures[0])
+        return len(due) - len(failures)
 
-    async def _pay_claimed(self, grant: DueGrant, places: asyncio.Semaphore) -> bool:
+    async def _try(self, grant: DueGrant, places: asyncio.Semaphore) -> str:
+        """Why it failed; empty when it was paid."""
         async with places:
             try:
                 await self._pay(grant, timeout_seconds=ATTEMPT_SECONDS)
-            except PaymentFailed as error:
-                log.warning("first_grant_failed", user_id=str(grant.user_id), reason=str(error))
-                await self._postpone(grant)
-                return False
-        return True
+            except (PaymentFailed, *POSTGRES_AWAY) as error:
+                return _reason(error)
+        return ""
 
     async def _pay(self, grant: DueGrant, *, timeout_seconds: float) -> None:
-        await self._orders.pay(
-            idempotency_key=grant.idempotency_key,
-            user_id=grant.user_id,
-            amount_micros=grant.amount_micros,
-            is_genesis=grant.is_genesis,
-            timeout_seconds=timeout_seconds,
-        )
+        try:
+            await self._orders.pay(
+                idempotency_key=grant.idempotency_key,
+                user_id=grant.user_id,
+                amount_micros=grant.amount_micros,
+                is_genesis=grant.is_genesis,
+                timeout_seconds=timeout_seconds,
+            )
+        except PaymentFailed:
+            metrics.FIRST_GRANTS.labels("failed").inc()
+            raise
+        metrics.FIRST_GRANTS.labels("paid").inc()
         await self._pool.execute(
             "UPDATE users SET granted_at = now() WHERE user_id = $1 AND granted_at IS NULL", grant.user_id
         )
 
     async def _claim(self) -> Sequence[DueGrant]:
-        """Due grants that no other auth_service process is asking for."""
+        """Due grants, put off to their next attempt: other processes leave them alone until then."""
         rows = await self._pool.fetch(
             """
-            UPDATE users SET grant_next_attempt_at = now() + $2::interval, grant_attempts = grant_attempts + 1
+            UPDATE users SET grant_attempts = grant_attempts + 1, grant_next_attempt_at
+                = now() + make_interval(secs => least($2::integer, power(2, least(grant_attempts, 10))))
             WHERE user_id IN (
                 SELECT user_id FROM users WHERE granted_at IS NULL AND grant_next_attempt_at <= now()
                 ORDER BY grant_next_attempt_at LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -121,25 +127,10 @@ class FirstGrants:
             RETURNING user_id, grant_micros
             """,
             ROUND_MAX,
-            CLAIM,
+            BACKOFF_MAX_SECONDS,
         )
         return [DueGrant(row["user_id"], row["grant_micros"]) for row in rows]
 
-    async def _postpone(self, grant: DueGrant) -> None:
-        """Twice as long each time, up to BACKOFF_MAX_SECONDS."""
-        await self._pool.execute(
-            """
-            UPDATE users SET grant_next_attempt_at
-                = now() + make_interval(secs => least($2, power(2, least(grant_attempts, 10)) / 2))
-            WHERE user_id = $1
-            """,
-            grant.user_id,
-            BACKOFF_MAX_SECONDS,
-        )
 
-
-async def stop(loop: asyncio.Task[None]) -> None:
-    """Cancels the loop and waits for its end; a grant under way is simply asked for again."""
-    loop.cancel()
-    with suppress(asyncio.CancelledError):
-        await loop
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, PaymentFailed) else type(error).__name__

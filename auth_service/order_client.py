@@ -4,18 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-import grpc
-
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
+from runtime.errors import ApiError
+from runtime.grpc_client import call, open_channel
 
 TOKEN_LIFETIME_SECONDS = 60
-
-_CHANNEL_OPTIONS = (
-    # gRPC's own back-off grows to two minutes; a restarted order_service should be found within a second.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-)
 
 ServiceToken = Callable[[int], str]
 """Signs a token of role `service` that lives this many seconds."""
@@ -29,10 +22,8 @@ class OrderClient:
     """PointsService, on whichever of several addresses owns it just now."""
 
     def __init__(self, addresses: Sequence[str], service_token: ServiceToken) -> None:
-        self._channels = {
-            address: grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) for address in addresses
-        }
-        self._preferred = list(addresses)
+        self._channels = {address: open_channel(address) for address in addresses}
+        self._preferred = list(self._channels)
         self._service_token = service_token
 
     async def close(self) -> None:
@@ -66,9 +57,9 @@ class OrderClient:
             try:
                 # An even share of what is left, so that one that hangs does not use up the others' time.
                 await self._ask(address, request, remaining_seconds / (len(self._channels) - asked))
-            except grpc.aio.AioRpcError as error:
+            except ApiError as error:
                 # Whatever the reason (not the owner, away, overloaded): the key makes asking another safe.
-                refusals.append(f"{address}: {error.code().name} {error.details()}")
+                refusals.append(f"{address}: {error}")
             else:
                 self._prefer(address)
                 return
@@ -77,8 +68,8 @@ class OrderClient:
     async def _ask(self, address: str, request: order_pb2.GrantPointsRequest, timeout_seconds: float) -> None:
         stub = order_pb2_grpc.PointsServiceStub(self._channels[address])
         token = self._service_token(TOKEN_LIFETIME_SECONDS)
-        await stub.GrantPoints(
-            request, timeout=timeout_seconds, metadata=(("authorization", f"Bearer {token}"),)
+        await call(
+            stub.GrantPoints, request, deadline_seconds=timeout_seconds, authorization=f"Bearer {token}"
         )
 
     def _prefer(self, address: str) -> None:

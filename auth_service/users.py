@@ -43,14 +43,18 @@ class NewUser:
     role: Role
     password_hash: str | None
     grant_micros: int
+    grant_after_seconds: float = 0.0
+    """How long the loop of first grants leaves it to whoever makes the account."""
 
 
 async def insert(connection: Connection, user: NewUser) -> Account | None:
     """Makes the account; None when its e-mail (or id) is taken. A grant of 0 counts as paid."""
     row = await connection.fetchrow(
         f"""
-        INSERT INTO users (user_id, email, display_name, role, password_hash, grant_micros, granted_at)
-        VALUES ($1, $2, $3, $4, $5, $6::bigint, CASE WHEN $6::bigint = 0 THEN now() END)
+        INSERT INTO users (user_id, email, display_name, role, password_hash, grant_micros,
+                           granted_at, grant_next_attempt_at)
+        VALUES ($1, $2, $3, $4, $5, $6::bigint,
+                CASE WHEN $6::bigint = 0 THEN now() END, now() + make_interval(secs => $7))
         ON CONFLICT DO NOTHING
         RETURNING {_COLUMNS}
         """,
@@ -60,6 +64,7 @@ async def insert(connection: Connection, user: NewUser) -> Account | None:
         user.role,
         user.password_hash,
         user.grant_micros,
+        user.grant_after_seconds,
     )
     return _account(row) if row else None
 

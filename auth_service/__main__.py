@@ -1,0 +1,81 @@
+"""`python -m auth_service` serves; `python -m auth_service create-admin` makes the first administrator."""
+
+import argparse
+import asyncio
+import getpass
+import sys
+from uuid import UUID
+
+from auth_service.founding import AdminOutcome, create_admin
+from auth_service.hashing import BoundedHasher
+from auth_service.identity import BadField
+from auth_service.process import serve
+from auth_service.settings import AdminSettings, AuthSettings
+from runtime import postgres
+from runtime.clock import SystemClock
+from runtime.ids import uuid7
+from runtime.lifecycle import run_service
+from runtime.settings import load_settings
+
+EXIT_REFUSED = 1
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m auth_service", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    admin = commands.add_parser(
+        "create-admin",
+        help="make an administrator unless there is one",
+        description="Makes an administrator unless there is one with this e-mail. The password comes from "
+        "ADMIN_PASSWORD, else from the first line of standard input.",
+    )
+    admin.add_argument("--email", default="", help="default: the setting ADMIN_EMAIL")
+    arguments = parser.parse_args()
+    if arguments.command == "create-admin":
+        sys.exit(asyncio.run(_create_admin(load_settings(AdminSettings), arguments.email)))
+    run_service("auth_service", AuthSettings, serve)
+
+
+async def _create_admin(settings: AdminSettings, email: str) -> int:
+    email = email or settings.admin_email
+    password = settings.admin_password.get_secret_value() or _password_from_stdin()
+    connection = await postgres.connect(settings.database_url.get_secret_value(), name="create-admin")
+    hasher = BoundedHasher(settings.hashing_limits())
+    try:
+        outcome = await create_admin(
+            connection,
+            hasher,
+            user_id=UUID(uuid7(SystemClock().now_micros())),
+            email=email,
+            password=password,
+            grant_micros=settings.signup_grant_micros,
+        )
+    except BadField as bad:
+        print(f"{bad.field}: {bad.message}", file=sys.stderr)
+        return EXIT_REFUSED
+    finally:
+        hasher.close()
+        await connection.close()
+    return _report(outcome, email)
+
+
+def _report(outcome: AdminOutcome, email: str) -> int:
+    if outcome is AdminOutcome.CREATED:
+        print(f"{email} is an administrator now.")
+    elif outcome is AdminOutcome.IS_ADMIN_ALREADY:
+        print(f"{email} is an administrator already; nothing was changed, the password neither.")
+    else:
+        print(f"{email} belongs to an account that is no administrator's; choose another.", file=sys.stderr)
+        return EXIT_REFUSED
+    return 0
+
+
+def _password_from_stdin() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("Password of the administrator: ")
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+if __name__ == "__main__":
+    main()

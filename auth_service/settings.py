@@ -1,0 +1,86 @@
+"""What auth_service can be told, from environment variables (names in capitals)."""
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr, field_validator
+
+from auth_service.accounts import AccountSettings
+from auth_service.hashing import HashingLimits
+from auth_service.sessions import SessionLifetimes
+from auth_service.tokens import AccessTokenSettings
+from engine.units import AMOUNT_MAX_MICROS
+from runtime.settings import ServiceSettings
+
+_LIMITS = HashingLimits()
+
+
+class StoreSettings(ServiceSettings):
+    """What both the service and `create-admin` need."""
+
+    database_url: SecretStr
+    """As role pm_auth."""
+    signup_grant_micros: int = Field(default=10_000_000_000, ge=0, le=AMOUNT_MAX_MICROS)
+    """First grant of every new account; changes touch later accounts only."""
+    argon2_time_cost: int = Field(default=_LIMITS.time_cost, ge=1, le=64)
+    argon2_memory_kib: int = Field(default=_LIMITS.memory_kib, ge=64, le=4_194_304)
+    argon2_lanes: int = Field(default=_LIMITS.lanes, ge=1, le=64)
+    hashing_workers: int = Field(default=_LIMITS.workers, ge=1, le=256)
+    """Passwords hashed at once."""
+    hashing_queue_max: int = Field(default=_LIMITS.queue_max, ge=0, le=10_000)
+    """Passwords that wait; one more is refused with OVERLOADED."""
+
+    def hashing_limits(self) -> HashingLimits:
+        return HashingLimits(
+            time_cost=self.argon2_time_cost,
+            memory_kib=self.argon2_memory_kib,
+            lanes=self.argon2_lanes,
+            workers=self.hashing_workers,
+            queue_max=self.hashing_queue_max,
+        )
+
+
+class AuthSettings(StoreSettings):
+    """The service's."""
+
+    order_grpc: str
+    """host:port of every order_service process, divided by commas."""
+    treasury_grant_micros: int = Field(default=1_000_000_000_000, ge=0, le=AMOUNT_MAX_MICROS)
+    """First funding of the treasury; fixed at the very first start."""
+    access_token_seconds: int = Field(default=900, ge=1, le=3_600)
+    refresh_token_days: float = Field(default=14, gt=0, le=366)
+    """A session unused for so long is over."""
+    session_days: float = Field(default=90, gt=0, le=3_660)
+    """A session is over after so long, however often it was refreshed."""
+    grant_wait_seconds: float = Field(default=1.0, ge=0, le=5)
+    """How long Register waits for the first grant before it answers."""
+
+    @field_validator("order_grpc")
+    @classmethod
+    def _names_somebody(cls, text: str) -> str:
+        if not any(address.strip() for address in text.split(",")):
+            raise ValueError("name at least one host:port")
+        return text
+
+    def order_addresses(self) -> list[str]:
+        return [address.strip() for address in self.order_grpc.split(",") if address.strip()]
+
+    def account_settings(self) -> AccountSettings:
+        return AccountSettings(
+            signup_grant_micros=self.signup_grant_micros,
+            grant_wait_seconds=self.grant_wait_seconds,
+            lifetimes=SessionLifetimes(
+                refresh_token=timedelta(days=self.refresh_token_days),
+                session=timedelta(days=self.session_days),
+            ),
+        )
+
+    def access_token_settings(self) -> AccessTokenSettings:
+        return AccessTokenSettings(self.jwt_issuer, self.jwt_audience, self.access_token_seconds)
+
+
+class AdminSettings(StoreSettings):
+    """Those of `create-admin`."""
+
+    admin_email: str = ""
+    admin_password: SecretStr = SecretStr("")
+    """Empty: the first line of standard input."""
