@@ -1,0 +1,93 @@
+"""Which processes run, and the settings of each: a pure function of the options, the servers and the ports."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from launcher.options import SERVICES, RunOptions
+
+DATABASE = "predmarket"
+ROLES: Mapping[str, str] = {"db_service": "pm_db", "order_service": "pm_order", "auth_service": "pm_auth"}
+EDGES = frozenset({"api_gateway", "ws_service"})  # stopped first, so that nobody is cut off in the middle
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process: `python -m <module>` with these settings."""
+
+    instance: str
+    module: str
+    ops_port: int
+    environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def is_edge(self) -> bool:
+        return self.module in EDGES
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the embedded servers are. `database_url` gives the URL for a role."""
+
+    database_url: Callable[[str], str]
+    nats_url: str
+    redis_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All processes in the order they are started, and what clients need to know."""
+
+    services: tuple[Service, ...]
+    url: str
+    ws_url: str
+
+
+def make_plan(
+    options: RunOptions, servers: Servers, free_port: Callable[[], int], ws_ports: list[int]
+) -> Plan:
+    """`ws_ports`: one per ws_service process, chosen near the gateway's."""
+    names = {
+        service: [f"{service}-{number + 1}" for number in range(options.instances(service))]
+        for service in SERVICES
+    }
+    ops = {instance: free_port() for instances in names.values() for instance in instances}
+    grpc = {instance: free_port() for instance in ops}
+    url = f"http://127.0.0.1:{options.port}"
+    ws_url = f"ws://127.0.0.1:{ws_ports[0]}/ws/v1"
+    shared = {
+        "NATS_URL": servers.nats_url,
+        "REDIS_URL": servers.redis_url,
+        "JWKS_URL": f"http://127.0.0.1:{ops[names['auth_service'][0]]}/.well-known/jwks.json",
+        "AUTH_GRPC": f"127.0.0.1:{grpc[names['auth_service'][0]]}",
+        "DB_GRPC": f"127.0.0.1:{grpc[names['db_service'][0]]}",
+        "ORDER_GRPC": ",".join(f"127.0.0.1:{grpc[instance]}" for instance in names["order_service"]),
+        "WS_URL": ws_url,
+        "SHARD_COUNT": str(options.shards),
+        "GRPC_HOST": "127.0.0.1",
+        "OPS_HOST": "127.0.0.1",
+        "HTTP_HOST": "127.0.0.1",
+    }
+    services = []
+    for module, instances in names.items():
+        for number, instance in enumerate(instances):
+            own = {
+                "INSTANCE": instance,
+                "OPS_PORT": str(ops[instance]),
+                "GRPC_PORT": str(grpc[instance]),
+            }
+            if module in ROLES:
+                own["DATABASE_URL"] = servers.database_url(ROLES[module])
+            if module == "order_service":
+                own["ORDER_SHARDS"] = preferred_shards(number, len(instances), options.shards)
+            if module == "ws_service":
+                own["HTTP_PORT"] = str(ws_ports[number])
+            if module == "api_gateway":
+                own["HTTP_PORT"] = str(options.port)
+            services.append(Service(instance, module, ops[instance], {**shared, **own}))
+    return Plan(tuple(services), url, ws_url)
+
+
+def preferred_shards(number: int, processes: int, shards: int) -> str:
+    """`0,2` for the first of two processes with four shards; a process without one is a standby."""
+    return ",".join(str(shard) for shard in range(shards) if shard % processes == number)
