@@ -9,7 +9,7 @@ from uuid import UUID
 
 from auth_service import metrics, sessions, users
 from auth_service.audit import AuditEntry, record
-from auth_service.database import Connection, Pool
+from auth_service.database import Connection, Pool, borrowed, transaction
 from auth_service.grants import DueGrant, FirstGrants
 from auth_service.hashing import BoundedHasher
 from auth_service.identity import (
@@ -91,7 +91,7 @@ class Accounts:
             grant_micros=grant.amount_micros,
             grant_after_seconds=self._settings.grant_wait_seconds + 1,
         )
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             account = await users.insert(connection, user)
             if account is None:
                 raise ApiError(ErrorCode.EMAIL_TAKEN, "There is an account with this e-mail address: log in.")
@@ -110,12 +110,13 @@ class Accounts:
     async def log_in(self, *, email: str, password: str, user_agent: str) -> tuple[Account, TokenPair]:
         """Opens a session for whoever knows the password."""
         email, password = clean_email(email), clean_offered_password(password)
-        credentials = await users.find_credentials(self._pool, email)
+        async with borrowed(self._pool) as connection:
+            credentials = await users.find_credentials(connection, email)
         verdict = await self._hasher.verify(credentials.password_hash if credentials else None, password)
         if credentials is None or not verdict.is_right:
             metrics.LOG_INS.labels("refused").inc()
             raise _invalid_credentials()
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             account = await users.lock_verified(connection, credentials)
             if account is None:  # the password was changed while it was being verified
                 raise _invalid_credentials()
@@ -130,7 +131,7 @@ class Accounts:
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Exchanges a refresh token for the next pair of its session."""
         token_hash = refresh_token_hash(refresh_token)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             # A refusal is not raised in here: what it changed (a family ended by reuse) is to be committed.
             outcome = await sessions.rotate(connection, token_hash, self._settings.lifetimes)
         metrics.REFRESHES.labels(outcome.name if isinstance(outcome, RotationRefusal) else "ROTATED").inc()
@@ -146,7 +147,7 @@ class Accounts:
 
     async def log_out(self, *, refresh_token: str, session_id: UUID | None) -> None:
         """Ends the session of the refresh token, else the given one."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             if refresh_token:
                 session_id = await sessions.session_of(connection, refresh_token_hash(refresh_token))
             if session_id is not None:
@@ -154,14 +155,17 @@ class Accounts:
 
     async def me(self, user_id: UUID) -> Account:
         """The account of a verified token."""
-        account = await users.find(self._pool, user_id)
+        async with borrowed(self._pool) as connection:
+            account = await users.find(connection, user_id)
         if account is None:
             raise ApiError(ErrorCode.UNAUTHENTICATED, "The account of this token does not exist.")
         return account
 
     async def rename_me(self, user_id: UUID, display_name: str) -> Account:
         """Changes the display name."""
-        account = await users.set_display_name(self._pool, user_id, clean_display_name(display_name))
+        display_name = clean_display_name(display_name)
+        async with borrowed(self._pool) as connection:
+            account = await users.set_display_name(connection, user_id, display_name)
         if account is None:
             await self.me(user_id)
             raise _suspended()

@@ -13,7 +13,7 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auth_service.audit import AuditEntry, record
-from auth_service.database import Connection, Pool
+from auth_service.database import Connection, Pool, transaction
 from auth_service.identity import SYSTEM_ACTOR
 
 ALGORITHM = "EdDSA"
@@ -56,7 +56,7 @@ class KeyRing:
 
 async def load_or_create(pool: Pool) -> KeyRing:
     """The ring as Postgres has it; makes the first key when there is none."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with transaction(pool) as connection:
         # Held until the commit: whoever comes second waits, and then reads the first one's key.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _FIRST_KEY_LOCK)
         ring = await _load(connection)
@@ -68,11 +68,12 @@ async def load_or_create(pool: Pool) -> KeyRing:
 
 
 async def _load(connection: Connection) -> KeyRing | None:
+    # Not now(), the transaction's start: whoever waited for the lock may have begun before the key was made.
     rows = await connection.fetch(
         """
-        SELECT kid, public_key, private_key, retired_at IS NULL AND signs_from <= now() AS may_sign
+        SELECT kid, public_key, private_key, retired_at IS NULL AND signs_from <= clock_timestamp() AS may_sign
         FROM signing_keys
-        WHERE published_until IS NULL OR published_until > now()
+        WHERE published_until IS NULL OR published_until > clock_timestamp()
         ORDER BY signs_from DESC, kid
         """
     )

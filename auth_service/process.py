@@ -6,6 +6,7 @@ from aiohttp import web
 
 from auth_service import metrics
 from auth_service.accounts import MICROS_PER_SECOND, Accounts
+from auth_service.database import borrowed, until_migrated
 from auth_service.founding import ensure_treasury
 from auth_service.grants import FirstGrants
 from auth_service.hashing import BoundedHasher
@@ -35,8 +36,9 @@ async def serve(process: Process, settings: AuthSettings) -> None:
     process.on_stop(lambda: asyncio.to_thread(hasher.close))
     metrics.HASHING_PENDING.set_function(lambda: hasher.pending)
 
+    await until_migrated(pool)
     keys = await load_or_create(pool)
-    async with pool.acquire() as connection:
+    async with borrowed(pool) as connection:
         await ensure_treasury(connection, grant_micros=settings.treasury_grant_micros)
     issuer = AccessTokenIssuer(keys.signing, settings.access_token_settings())
     process.ops.add_route(JWKS_PATH, _document(keys.jwks_json()))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from auth_service.database import Connection, Database
+from auth_service.database import Connection
 from auth_service.tokens import Role
 from runtime.clock import from_datetime
 
@@ -69,23 +69,23 @@ async def insert(connection: Connection, user: NewUser) -> Account | None:
     return _account(row) if row else None
 
 
-async def find(database: Database, user_id: UUID) -> Account | None:
+async def find(connection: Connection, user_id: UUID) -> Account | None:
     """The account as it is."""
-    row = await database.fetchrow(f"SELECT {_COLUMNS} FROM users WHERE user_id = $1", user_id)
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM users WHERE user_id = $1", user_id)
     return _account(row) if row else None
 
 
-async def find_by_email(database: Database, email: str) -> Account | None:
+async def find_by_email(connection: Connection, email: str) -> Account | None:
     """The account of an e-mail address, without regard to case."""
-    row = await database.fetchrow(
+    row = await connection.fetchrow(
         f'SELECT {_COLUMNS} FROM users WHERE lower(email COLLATE "C") = lower($1 COLLATE "C")', email
     )
     return _account(row) if row else None
 
 
-async def find_credentials(database: Database, email: str) -> Credentials | None:
+async def find_credentials(connection: Connection, email: str) -> Credentials | None:
     """What a log-in with this e-mail address is compared with."""
-    row = await database.fetchrow(
+    row = await connection.fetchrow(
         'SELECT user_id, password_hash FROM users WHERE lower(email COLLATE "C") = lower($1 COLLATE "C")',
         email,
     )
@@ -107,9 +107,9 @@ async def set_password_hash(connection: Connection, user_id: UUID, password_hash
     await connection.execute("UPDATE users SET password_hash = $2 WHERE user_id = $1", user_id, password_hash)
 
 
-async def set_display_name(database: Database, user_id: UUID, display_name: str) -> Account | None:
+async def set_display_name(connection: Connection, user_id: UUID, display_name: str) -> Account | None:
     """The changed account; None when it is suspended, or there is none."""
-    row = await database.fetchrow(
+    row = await connection.fetchrow(
         f"UPDATE users SET display_name = $2 WHERE user_id = $1 AND status = 'active' RETURNING {_COLUMNS}",
         user_id,
         display_name,

@@ -124,7 +124,7 @@ async def run_auth(database_url: str, order_grpc: str, **changes: Any) -> AsyncI
 async def raw_call(auth: Auth, method: str, body: bytes) -> grpc.StatusCode:
     """The status of a call with these very bytes; OK included."""
     async with open_channel(auth.address) as channel:
-        bare = channel.unary_unary(f"/predmarket.auth.v1.AuthService/{method}")
+        bare: Any = channel.unary_unary(f"/predmarket.auth.v1.AuthService/{method}")
         try:
             await bare(body, timeout=10)
         except grpc.aio.AioRpcError as error:
