@@ -6,47 +6,22 @@
 - `nats_server`, `redis_server`: `.url`; shared, so use names of your own (streams, keys).
 - `private_database`, `private_nats`, `private_redis`: a server for one test alone, which may stop, kill and
   start it (`private_database.server.kill()`).
+
+For annotations: `from tests.servers import Database`.
 """
 
 import asyncio
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from launcher.embedded import NatsServer, PostgresServer, RedisServer
+from tests.servers import Database, make_migrated, new_folder
 
 TEMPLATE = "template_migrated"
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A migrated database on a real server."""
-
-    server: PostgresServer
-    name: str
-
-    @property
-    def url(self) -> str:
-        return self.server.url_for(self.name)
-
-    @property
-    def superuser_url(self) -> str:
-        return self.server.url_for(self.name, "postgres")
-
-    def url_for(self, role: str) -> str:
-        return self.server.url_for(self.name, role)
-
-
-def new_folder() -> Path:
-    """A folder that the account PostgreSQL runs as can reach (pytest's own are closed to others)."""
-    folder = Path(tempfile.mkdtemp(prefix="predmarket-test-"))
-    folder.chmod(0o755)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -125,10 +100,3 @@ def private_redis(private_folder: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.stop()
-
-
-def make_migrated(server: PostgresServer, name: str) -> None:
-    from db_service.migrate import migrate
-
-    asyncio.run(server.create_database(name))
-    migrate(server.url_for(name))

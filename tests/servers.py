@@ -1,0 +1,45 @@
+"""What the fixtures of `conftest.py` hand out."""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.embedded import PostgresServer
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A migrated database on a real server."""
+
+    server: PostgresServer
+    name: str
+
+    @property
+    def url(self) -> str:
+        """As pm_owner, who made the tables."""
+        return self.server.url_for(self.name)
+
+    @property
+    def superuser_url(self) -> str:
+        """For looking at everything."""
+        return self.server.url_for(self.name, "postgres")
+
+    def url_for(self, role: str) -> str:
+        """As one of the services: pm_order, pm_auth, pm_db."""
+        return self.server.url_for(self.name, role)
+
+
+def new_folder() -> Path:
+    """A folder that the account PostgreSQL runs as can reach (pytest's own are closed to others)."""
+    folder = Path(tempfile.mkdtemp(prefix="predmarket-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def make_migrated(server: PostgresServer, name: str) -> None:
+    """A new database with all migrations."""
+    from db_service.migrate import migrate
+
+    asyncio.run(server.create_database(name))
+    migrate(server.url_for(name))
