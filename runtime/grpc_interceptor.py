@@ -34,7 +34,10 @@ _UNREADABLE = _Unreadable()
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Built once per server; outermost."""
+    """Built once per server; outermost. Each method's handler is wrapped once: there are as many as we declare."""
+
+    def __init__(self) -> None:
+        self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -45,10 +48,29 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(EXEMPT_PREFIXES):
             return handler
-        return _guarded(handler, method)
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            guarded = self._guarded[method] = _guarded(handler, _MethodMetrics(method))
+        return guarded
 
 
-def _guarded(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+class _MethodMetrics:
+    """The metrics of one method, looked up once."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.answered = metrics.GRPC_CALLS.labels(method, "OK")
+        self.seconds = metrics.GRPC_SECONDS.labels(method)
+
+    def record(self, code: str, seconds: float) -> None:
+        self.seconds.observe(seconds)
+        if code == "OK":
+            self.answered.inc()
+        else:
+            metrics.GRPC_CALLS.labels(self.method, code).inc()
+
+
+def _guarded(handler: Any, method: _MethodMetrics) -> grpc.RpcMethodHandler[Any, Any]:
     parse = _tolerant(handler.request_deserializer)
     serialize = handler.response_serializer
     if handler.request_streaming and handler.response_streaming:
@@ -65,7 +87,7 @@ def _guarded(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
     )
 
 
-def _single_answer(behavior: Behavior, method: str, *, read: Callable[[Any], Any]) -> Behavior:
+def _single_answer(behavior: Behavior, method: _MethodMetrics, *, read: Callable[[Any], Any]) -> Behavior:
     async def call(request: Any, context: Context) -> Any:
         async with _Call(method, context) as this:
             this.check_deadline()
@@ -74,7 +96,7 @@ def _single_answer(behavior: Behavior, method: str, *, read: Callable[[Any], Any
     return call
 
 
-def _stream_answer(behavior: Behavior, method: str, *, read: Callable[[Any], Any]) -> Behavior:
+def _stream_answer(behavior: Behavior, method: _MethodMetrics, *, read: Callable[[Any], Any]) -> Behavior:
     if inspect.isasyncgenfunction(behavior):
 
         async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
@@ -96,7 +118,7 @@ def _stream_answer(behavior: Behavior, method: str, *, read: Callable[[Any], Any
 class _Call:
     """One call from its first to its last byte: sets the ids, counts, times, and aborts with a proper status."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: _MethodMetrics, context: Context) -> None:
         self._method = method
         self._context = context
         self._remaining_seconds: float | None = context.time_remaining()
@@ -104,7 +126,7 @@ class _Call:
 
     async def __aenter__(self) -> _Call:
         headers = {key: value for key, value in self._context.invocation_metadata() if isinstance(value, str)}
-        self._span = begin_request(self._method, headers, remaining_seconds=self._remaining_seconds)
+        self._span = begin_request(self._method.method, headers, remaining_seconds=self._remaining_seconds)
         metrics.GRPC_IN_FLIGHT.inc()
         return self
 
@@ -130,8 +152,7 @@ class _Call:
             )
         finally:
             metrics.GRPC_IN_FLIGHT.dec()
-            metrics.GRPC_CALLS.labels(self._method, code).inc()
-            metrics.GRPC_SECONDS.labels(self._method).observe(time.monotonic() - self._started_at)
+            self._method.record(code, time.monotonic() - self._started_at)
             self._span.end()
 
 
