@@ -44,6 +44,7 @@ def postgres(server_folder: Path) -> Iterator[PostgresServer]:
     server.start()
     yield server
     server.stop()
+    server.delete()
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +85,7 @@ def private_database(private_folder: Path) -> Iterator[Database]:
     make_migrated(server, "predmarket")
     yield Database(server, "predmarket")
     server.stop()
+    server.delete()
 
 
 @pytest.fixture

