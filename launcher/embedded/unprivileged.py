@@ -54,6 +54,8 @@ def reachable_folder(wanted: Path, account: Account | None) -> Path:
 
 def make_owned_folder(path: Path, account: Account | None) -> None:
     """A folder only the account may look into; the folders above it are made when missing."""
+    if path.parent == FALLBACK_ROOT:
+        _make_fallback_root()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
     if account is not None:
@@ -71,7 +73,7 @@ def reachable_copy(packages: Path, parts: Sequence[str], name: str, account: Acc
         return packages
     copy = FALLBACK_ROOT / name
     if not copy.exists():
-        FALLBACK_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_fallback_root()
         unfinished = copy.with_name(f"{name}.{os.getpid()}")
         for part in parts:
             shutil.copytree(packages / part, unfinished / part, symlinks=True)
@@ -81,6 +83,12 @@ def reachable_copy(packages: Path, parts: Sequence[str], name: str, account: Acc
         except OSError:  # another start was quicker
             shutil.rmtree(unfinished)
     return copy
+
+
+def _make_fallback_root() -> None:
+    if not FALLBACK_ROOT.exists():
+        FALLBACK_ROOT.mkdir(parents=True)
+        FALLBACK_ROOT.chmod(0o755)  # whatever our umask is
 
 
 def _open_to_all(copy: Path) -> None:
