@@ -19,6 +19,7 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,  # deadlock, serialization: nothing was done
     asyncpg.DiskFullError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncio.TimeoutError,
@@ -37,7 +38,7 @@ def as_api_error(error: BaseException) -> ApiError:
     if isinstance(error, grpc.aio.AioRpcError):
         return from_rpc_error(error)
     if isinstance(error, AWAY):
-        log.warning("something needed is away", error=type(error).__name__)
+        log.warning("something needed is away", error=f"{type(error).__name__}: {error}")
         return ApiError(ErrorCode.UNAVAILABLE)
     log.error("unexpected error", exc_info=error)
     return ApiError(ErrorCode.INTERNAL, "internal error", trace_id=current_trace_id())
