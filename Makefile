@@ -11,15 +11,18 @@ DATA ?= .data
 SCALE ?=
 DEMO ?= 1
 TRADERS ?= 0
+SHARDS ?= 2
+SEED ?= 1
+COUNT ?= 1000000
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset test check format bench clean
+.PHONY: help setup proto run status logs stop reset verify test simulate check format bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5'
+	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=2'
 	@echo '  Options of test: TESTS=tests/engine ARGS="-k pool -x"'
 
 setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)
@@ -48,7 +51,7 @@ proto: ## Generate the gRPC code again
 	@$(MAKE) --no-print-directory proto/gen/.stamp
 
 run: setup ## Start everything: PostgreSQL, NATS, Redis, all services, demo markets
-	@$(PYTHON) -m launcher run --port "$(PORT)" --data "$(DATA)" --scale "$(SCALE)" --demo "$(DEMO)" --traders "$(TRADERS)"
+	@$(PYTHON) -m launcher run --port "$(PORT)" --data "$(DATA)" --scale "$(SCALE)" --demo "$(DEMO)" --traders "$(TRADERS)" --shards "$(SHARDS)"
 
 status: setup ## Show what runs
 	@$(PYTHON) -m launcher status --data "$(DATA)"
@@ -64,6 +67,12 @@ reset: setup ## Stop, then delete all data of the data folder
 
 test: setup ## Run the tests
 	@$(PYTHON) -m pytest -q $(TESTS) $(ARGS)
+
+verify: setup ## Recompute every balance from the ledger of the data folder (ARGS for options)
+	@$(PYTHON) -m launcher verify --data "$(DATA)" $(ARGS)
+
+simulate: setup ## Run random commands against the naive oracle (SEED=1 COUNT=1000000)
+	@$(PYTHON) -m tests.simulate --seed "$(SEED)" --count "$(COUNT)"
 
 check: setup ## Formatter, linter and strict type checker
 	@$(VENV)/bin/ruff format --check .
