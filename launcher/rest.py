@@ -1,6 +1,7 @@
 """The public REST API as the launcher uses it: log in, markets, orders, grants."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
@@ -72,11 +73,19 @@ class RestClient:
         async with self._session.request(
             method, f"{self._url}{path}", params=query, json=body, headers=headers
         ) as answer:
-            document = await answer.json(content_type=None) if answer.content_length != 0 else None
+            document = _parsed(await answer.read())
             if answer.status >= 400:
                 problem = document if isinstance(document, dict) else {}
                 raise RestError(answer.status, str(problem.get("code", "")), str(problem.get("detail", "")))
             return document
+
+
+def _parsed(body: bytes) -> Any:
+    """None for an empty body, or one that is not JSON (a proxy's error page)."""
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return None
 
 
 async def retried(work: Any, *, seconds: float) -> Any:

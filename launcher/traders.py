@@ -40,6 +40,11 @@ class Trader:
     believes_micros: int = 500_000
 
     async def run(self) -> None:
+        """Runs until cancelled."""
+        async with self.client:
+            await self._trade()
+
+    async def _trade(self) -> None:
         await retried(self._open_account, seconds=PATIENCE_SECONDS)
         while True:
             try:

@@ -27,6 +27,8 @@ def print_welcome(
     """`fresh_password`: the administrator's password was made in this run; it is shown this once."""
     folder = DataFolder(options.data)
     table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="ignore", no_wrap=True)
     table.add_row("REST", f"{plan.url}/v1")
     table.add_row("WebSocket", plan.ws_url)
     table.add_row("admin", admin.email)
@@ -42,7 +44,7 @@ def print_welcome(
     for question in opened:
         console.print(f"  opened: {question}", highlight=False)
     if options.traders:
-        console.print(f"  {options.traders} simulated traders are at work")
+        console.print(f"  simulated traders at work: {options.traders}", highlight=False)
     console.print("\nA first thing to try, in another terminal:\n", highlight=False)
     console.print(FIRST_THING.format(url=plan.url), soft_wrap=True, highlight=False, markup=False)
     console.print("\nCtrl-C stops everything; the data stays.")
