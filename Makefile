@@ -17,7 +17,7 @@ COUNT ?= 1000000
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify test simulate check format bench clean
+.PHONY: help setup proto run status logs stop reset verify test simulate check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ check: setup ## Formatter, linter and strict type checker
 format: setup ## Let the formatter and the linter mend what they can
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
+
+docs: setup ## Write the pages that are made from code
+	@mkdir -p docs && $(PYTHON) -c 'from runtime.error_codes import as_markdown; print(as_markdown(), end="")' > docs/errors.md
 
 bench: setup ## Measure, each figure beside its rival (never part of the tests)
 	@$(PYTHON) -m bench $(ARGS)

@@ -212,3 +212,26 @@ class ErrorCode(StrEnum):
         "INTERNAL", StatusCode.INTERNAL, 500, False,
         "A defect on our side. Quote the trace_id when you report it.",
     )  # fmt: skip
+
+
+def as_markdown() -> str:
+    """The page `docs/errors.md`; `make docs` writes it, a test compares it."""
+    lines = [
+        "# Error codes",
+        "",
+        "The same on gRPC (`google.rpc.ErrorInfo.reason`, domain `predmarket`), REST (`code` of the problem document)",
+        'and WebSocket (`code`). "Retry" means that the same request may succeed later by itself. Made by `make docs`',
+        "from `runtime/error_codes.py`.",
+        "",
+    ]
+    for code in ErrorCode:
+        retry = "yes" if code.retryable else "no"
+        lines += [
+            f"## {code}",
+            "",
+            f"HTTP {code.http_status}, gRPC {code.grpc_status.name}, retry: {retry}.",
+            "",
+            code.help,
+            "",
+        ]
+    return "\n".join(lines)

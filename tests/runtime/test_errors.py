@@ -1,8 +1,11 @@
 """The table of errors is total and says what to do."""
 
+from pathlib import Path
+
 import grpc
 import pytest
 
+from runtime.error_codes import as_markdown
 from runtime.errors import ApiError, ErrorCode, FieldError, from_rpc_status, to_rpc_status
 
 PROTOCOL_CODES = [
@@ -86,3 +89,8 @@ def test_a_problem_document_has_the_stable_names() -> None:
 
 def test_a_detail_cannot_take_the_place_of_a_stable_name() -> None:
     assert ApiError(ErrorCode.FORBIDDEN, "no", status=200, title="x").problem("t")["status"] == 403
+
+
+def test_the_page_of_errors_is_up_to_date() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
+    assert page.read_text() == as_markdown(), "run `make docs`"
