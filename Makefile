@@ -4,14 +4,14 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PROTOS := $(shell find proto/predmarket -name '*.proto' 2>/dev/null | sort)
-CODE := $(shell ls -d */ 2>/dev/null | grep -vE '^proto/')
+CODE := $(sort $(dir $(wildcard */*.py)))
 
 PORT ?= 8080
 DATA ?= .data
 SCALE ?=
 DEMO ?= 1
 TRADERS ?= 0
-SHARDS ?= 2
+SHARDS ?= 0
 SEED ?= 1
 COUNT ?= 1000000
 TESTS ?= tests
@@ -22,7 +22,7 @@ ARGS ?=
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=2'
+	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=4'
 	@echo '  Options of test: TESTS=tests/engine ARGS="-k pool -x"'
 
 setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)

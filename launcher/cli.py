@@ -53,7 +53,7 @@ def run_command(
     scale: Annotated[str, typer.Option(help='Processes per service: "ws_service=2 order_service=2".')] = "",
     demo: Annotated[int, typer.Option(help="1: open demo markets when there are none. 0: do not.")] = 1,
     traders: Annotated[int, typer.Option(help="Simulated traders.")] = 0,
-    shards: Annotated[int, typer.Option(help="Shards of a new database.")] = 2,
+    shards: Annotated[int, typer.Option(help="Shards of a new database. 0: the usual number.")] = 0,
 ) -> None:
     """Start everything and stay until Ctrl-C."""
     options = RunOptions(
@@ -63,7 +63,7 @@ def run_command(
         demo=bool(demo),
         traders=traders,
         shards=shards,
-        admin_email=os.environ.get("ADMIN_EMAIL") or "admin@example.com",
+        admin_email=os.environ.get("ADMIN_EMAIL") or None,
         admin_password=os.environ.get("ADMIN_PASSWORD") or None,
     )
     sys.exit(run(options, console))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.options import BadOption
+from launcher.options import SHARDS, BadOption
 
 LOG_TAIL_BYTES = 3_000
 
@@ -121,6 +121,19 @@ class DataFolder:
             made = Secrets(*(secrets.token_hex(16) for _ in range(3)))
             write_private(file, asdict(made))
         return Secrets(**json.loads(file.read_text()))
+
+    def shards(self, wanted: int) -> int:
+        """The number of shards this folder's database was made with; a new one gets the wanted, or the usual number.
+
+        Raises BadOption when it has another than the wanted: it never changes.
+        """
+        file = self.path / "shards.json"
+        if not file.exists():
+            write_private(file, {"shards": wanted or SHARDS})
+        kept = int(json.loads(file.read_text())["shards"])
+        if wanted not in (0, kept):
+            raise BadOption(f"SHARDS={wanted}: the database in {self.path} has {kept} shards, and keeps them")
+        return kept
 
     def admin(self) -> Admin | None:
         """None before the first run has made one."""

@@ -9,6 +9,8 @@ SCALABLE = frozenset({"order_service", "ws_service"})
 INSTANCES_MAX = 8
 TRADERS_MAX = 500
 SHARDS_MAX = 64
+SHARDS = 2
+ADMIN_EMAIL = "admin@example.com"
 
 
 class BadOption(Exception):
@@ -25,7 +27,9 @@ class RunOptions:
     demo: bool
     traders: int
     shards: int
-    admin_email: str
+    """Of a new database. 0: the usual number; an existing database keeps its own."""
+    admin_email: str | None
+    """None: the administrator of the first run, or ADMIN_EMAIL."""
     admin_password: str | None
     """None: generated at the first run."""
 
@@ -34,7 +38,7 @@ class RunOptions:
             raise BadOption(f"PORT={self.port} is not a port between 1 and 65000")
         if not 0 <= self.traders <= TRADERS_MAX:
             raise BadOption(f"TRADERS={self.traders} is not between 0 and {TRADERS_MAX}")
-        if not 1 <= self.shards <= SHARDS_MAX:
+        if not 0 <= self.shards <= SHARDS_MAX:
             raise BadOption(f"SHARDS={self.shards} is not between 1 and {SHARDS_MAX}")
 
     def instances(self, service: str) -> int:

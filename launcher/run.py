@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from launcher.demo import open_demo_markets
 from launcher.embedded import NatsServer, PostgresServer, RedisServer
 from launcher.embedded.process import EmbeddedServer
 from launcher.folder import Admin, DataFolder, RunState
-from launcher.options import BadOption, RunOptions
+from launcher.options import ADMIN_EMAIL, BadOption, RunOptions
 from launcher.plan import DATABASE, Plan, Servers, Service, make_plan
 from launcher.supervisor import ROOT, StartFailed, Supervisor
 from launcher.welcome import print_welcome
@@ -67,6 +68,7 @@ def run(options: RunOptions, console: Console) -> int:
     folder = DataFolder(options.data)
     folder.prepare()
     folder.lock()
+    options = replace(options, shards=folder.shards(options.shards))
     # From here on a SIGTERM or a closed terminal ends everything in order, as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -99,11 +101,14 @@ async def _make_database(postgres: PostgresServer) -> None:
 
 
 def make_admin(folder: DataFolder, servers: EmbeddedServers, options: RunOptions) -> tuple[Admin, bool]:
-    """The administrator, and whether the password was generated just now (and must be shown)."""
+    """The administrator, and whether the password was generated just now (and must be shown).
+
+    One that this folder knows is left as it is, its password too.
+    """
     known = folder.admin()
-    if known is not None and options.admin_password is None and known.email == options.admin_email:
+    if known is not None and options.admin_email in (None, known.email):
         return known, False
-    admin = Admin(options.admin_email, options.admin_password or secrets.token_urlsafe(15))
+    admin = Admin(options.admin_email or ADMIN_EMAIL, options.admin_password or secrets.token_urlsafe(15))
     create_admin(servers.database_url("pm_auth"), admin)
     folder.keep_admin(admin)
     return admin, options.admin_password is None

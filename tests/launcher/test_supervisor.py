@@ -107,6 +107,14 @@ def test_secrets_are_kept_and_private(tmp_path: Path) -> None:
     assert (tmp_path / "secrets.json").stat().st_mode & 0o077 == 0
 
 
+def test_a_database_keeps_its_number_of_shards(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    assert folder.shards(4) == 4
+    assert folder.shards(0) == 4
+    with pytest.raises(BadOption, match="has 4 shards"):
+        folder.shards(2)
+
+
 def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
