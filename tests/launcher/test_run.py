@@ -57,7 +57,7 @@ class Run:
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while "Ready." not in self.printed():
+        while "Ctrl-C stops everything" not in self.printed():
             assert self.process.poll() is None, self.printed()
             assert time.monotonic() < deadline, self.printed()
             time.sleep(0.1)
