@@ -66,10 +66,9 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(make_hash
     hasher = make_hasher(SLOW)
     running = [asyncio.create_task(hasher.hash(f"password {number}")) for number in range(3)]
     await asyncio.sleep(0)
-    began = time.perf_counter()
     with pytest.raises(HashingQueueFull) as refused:
         await hasher.hash("one too many")
-    assert time.perf_counter() - began < 0.02
+    assert not all(task.done() for task in running)
     assert refused.value.retry_after_ms >= 1_000
     assert len(set(await asyncio.gather(*running))) == 3
     assert hasher.pending == 0

@@ -134,9 +134,8 @@ async def test_a_flood_is_refused_at_once_and_leaves_other_calls_alone(start_aut
     await auth.ask("GetMe", auth_pb2.GetMeRequest(), token=token)
     flood = [asyncio.create_task(auth.log_in(f"u{number}@example.org")) for number in range(60)]
     await asyncio.sleep(0.05)
-    began = time.perf_counter()
     await auth.ask("GetMe", auth_pb2.GetMeRequest(), token=token)
-    assert time.perf_counter() - began < 0.5
+    assert not all(task.done() for task in flood)
     outcomes = await asyncio.gather(*flood, return_exceptions=True)
     codes = [outcome.code for outcome in outcomes if isinstance(outcome, ApiError)]
     refused = [

@@ -25,7 +25,7 @@ async def test_no_other_service_reads_the_secrets(fresh_database: Any, role: str
     "statement",
     [
         "SELECT 1 FROM accounts",
-        "UPDATE accounts SET user_id = user_id",
+        "DELETE FROM accounts",
         "SELECT 1 FROM trade_ledger",
         "DELETE FROM audit_log",
         "UPDATE audit_log SET reason = ''",
