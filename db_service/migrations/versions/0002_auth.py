@@ -21,7 +21,7 @@ CREATE TABLE users (
     role text NOT NULL CHECK (role IN ('user', 'analyst', 'admin', 'treasury')),
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
     -- argon2id in its PHC string form; who has none cannot log in
-    password_hash text CHECK (password_hash LIKE '$argon2id$%'),
+    password_hash text CHECK (starts_with(password_hash, '$argon2id$')),
     password_changed_at timestamptz NOT NULL DEFAULT now(),
     -- when role or status last changed: tokens issued before say what was true before
     access_changed_at timestamptz NOT NULL DEFAULT now(),
