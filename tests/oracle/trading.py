@@ -77,7 +77,7 @@ def check_shape(market: Market, now: int, command: Place) -> None:
         require(
             PRICE_NOT_ON_TICK=not in_range or command.price % market.tick != 0,
             INVALID_ARGUMENT=not in_range
-            or not 0 <= command.quantity <= AMOUNT_MAX
+            or not 0 < command.quantity <= AMOUNT_MAX
             or (command.time_in_force == "GTD" and (command.expires_at is None or command.expires_at <= now)),
             QUANTITY_NOT_ON_LOT=command.quantity % market.lot != 0,
             AMOUNT_TOO_SMALL=command.quantity < AMOUNT_MIN,
@@ -87,7 +87,7 @@ def check_shape(market: Market, now: int, command: Place) -> None:
     size = command.amount if command.amount else command.quantity
     require(
         AMOUNT_TOO_SMALL=size < small,
-        INVALID_ARGUMENT=not 0 <= size <= AMOUNT_MAX
+        INVALID_ARGUMENT=not 0 < size <= AMOUNT_MAX
         or not 0 <= command.max_slippage_bps <= 10_000
         or (command.side == SELL and command.amount != 0),
     )

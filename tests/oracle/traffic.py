@@ -107,7 +107,9 @@ def execute(
             case Place():
                 return trading.place(trial, now, command, makers_max)
             case Amend(user, order_id, quantity, price):
-                return trading.amend(trial, now, market, user, order_id, quantity, price, makers_max)
+                return trading.amend(
+                    trial, now, market, user, order_id, quantity or None, price or None, makers_max
+                )
             case Cancel(user, order_id):
                 return trading.cancel(trial, market, user, order_id)
             case CancelAll(user):
@@ -242,7 +244,7 @@ class Traffic:
         return Place(
             self.order_id(), user, market.market_id, side, outcome, "MARKET", "IOC", 0, quantity, amount,
             max_slippage_bps=random.choice([10_000, 10_000, 10_000, 100, 0, 1_000]),
-            expected_price=random.choice([None, None, None, self.price(market, outcome)]),
+            expected_price=random.choice([None, None, None, self.price(market, outcome) or None]),
             self_trade=random.choice(["CANCEL_TAKER", "CANCEL_MAKER"]),
         )  # fmt: skip
 
