@@ -1,19 +1,18 @@
-"""The live state of a shard: markets with their two ladders, orders, positions, accounts, and the journal that undoes.
+"""The live state of a shard: markets with their two ladders, orders, positions, and accounts.
 
-Objects are mutable and owned by one loop (`engine.core`). Whoever changes one calls `journal.touch(it)` first; the journal then
-knows how to undo the command and which rows it changed, with their values before it.
+All of it is mutable and changed only through `engine.run.Run`, which saves each row in the journal first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
-from operator import attrgetter
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from sortedcontainers import SortedDict
 
 from engine import pool
+from engine.journal import Journal, Row
 from engine.units import MICROS, lot_micros
 
 
@@ -74,32 +73,11 @@ class Verdict(StrEnum):
     AMBIGUOUS = "AMBIGUOUS"
 
 
-class Row:
-    """Something the journal can save and restore: a fixed list of fields."""
-
-    __slots__ = ("touched_by",)
-    FIELDS: ClassVar[tuple[str, ...]] = ()
-    read: ClassVar[Callable[[Any], tuple[Any, ...]]]
-
-    touched_by: int
-    """The number of the command that last saved this row; a row is saved once per command."""
-
-    def __init_subclass__(cls) -> None:
-        cls.read = staticmethod(attrgetter(*cls.FIELDS))
-
-    def restore(self, values: tuple[Any, ...]) -> None:
-        for name, value in zip(self.FIELDS, values, strict=True):
-            setattr(self, name, value)
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(zip(self.FIELDS, self.read(self), strict=True))
-
-
 class Account(Row):
     """A user's points, over all markets (micros). `locked` backs open BUY orders."""
 
     FIELDS = ("available", "locked")
-    __slots__ = ("user_id", "available", "locked")
+    __slots__ = ("available", "locked", "user_id")
 
     def __init__(self, user_id: str, available: int = 0, locked: int = 0) -> None:
         self.touched_by = 0
@@ -275,7 +253,7 @@ class Order(Row):
 
     @property
     def is_open(self) -> bool:
-        return self.status is OrderStatus.OPEN or (self.status is OrderStatus.PARTIALLY_FILLED and self.remaining > 0)
+        return self.remaining > 0
 
 
 class Market(Row):
@@ -391,24 +369,19 @@ _PLACE_BITS: Final = 44
 class Ladder:
     """The bids for one outcome, best price first, then by `priority_seq`; `levels` holds each price's open quantity."""
 
-    __slots__ = ("orders", "levels")
+    __slots__ = ("levels", "orders")
 
     def __init__(self) -> None:
         self.orders: SortedDict = SortedDict()
         self.levels: dict[int, int] = {}
 
     @staticmethod
-    def _key(order: Order) -> int:
+    def key(order: Order) -> int:
+        """Sorts by price, then by place."""
         return (MICROS - order.bid_micros) << _PLACE_BITS | order.priority_seq
 
     def best(self) -> Order | None:
         return self.orders.peekitem(0)[1] if self.orders else None
-
-    def insert(self, order: Order) -> None:
-        self.orders[self._key(order)] = order
-
-    def remove(self, order: Order) -> None:
-        del self.orders[self._key(order)]
 
     def change_level(self, bid_micros: int, quantity: int) -> None:
         level = self.levels.get(bid_micros, 0) + quantity
@@ -416,7 +389,7 @@ class Ladder:
         if level:
             self.levels[bid_micros] = level
         else:
-            del self.levels[bid_micros]
+            self.levels.pop(bid_micros, None)
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self.orders.values())
@@ -425,7 +398,7 @@ class Ladder:
 class MarketState:
     """One market with everything that belongs to it. `open_by_user` and the ladders hold open orders only."""
 
-    __slots__ = ("market", "ladders", "positions", "open_by_user", "orders")
+    __slots__ = ("ladders", "market", "open_by_user", "orders", "positions")
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -439,64 +412,14 @@ class MarketState:
         self.orders[order.order_id] = order
         self.open_by_user.setdefault(order.user_id, {})[order.order_id] = order
         ladder = self.ladders[order.leg]
-        ladder.insert(order)
+        ladder.orders[Ladder.key(order)] = order
         ladder.change_level(order.bid_micros, order.remaining)
-
-
-class Journal:
-    """What the commands applied so far changed, in order, so that one command or all of them can be undone."""
-
-    __slots__ = ("command", "_undo", "_rows")
-
-    def __init__(self) -> None:
-        self.command = 0
-        self._undo: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-        self._rows: list[tuple[Row, tuple[Any, ...] | None]] = []
-
-    def begin(self) -> int:
-        """Start a command; returns the mark that `rollback` takes back to."""
-        self.command += 1
-        self._rows = []
-        return len(self._undo)
-
-    def touch(self, row: Row) -> None:
-        """Save `row` before its first change by this command."""
-        if row.touched_by != self.command:
-            before = row.read(row)
-            self._undo.append((row.restore, (before,)))
-            self._rows.append((row, before))
-            row.touched_by = self.command
-
-    def created(self, row: Row) -> None:
-        """`row` is new in this command: there is nothing before it."""
-        row.touched_by = self.command
-        self._rows.append((row, None))
-
-    def on_undo(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Run `function(*arguments)` when this command is undone (latest first)."""
-        self._undo.append((function, arguments))
-
-    def rows(self) -> list[tuple[Row, tuple[Any, ...] | None]]:
-        """The rows this command touched, with their values before it (None: new)."""
-        return self._rows
-
-    def rollback(self, mark: int) -> None:
-        while len(self._undo) > mark:
-            function, arguments = self._undo.pop()
-            function(*arguments)
-        self._rows = []
-        self.command += 1
-
-    def forget(self) -> None:
-        """The commands so far are final (committed): drop what would undo them."""
-        self._undo.clear()
-        self._rows = []
 
 
 class ShardState:
     """The markets of one shard, and the accounts of the users its current batch touches."""
 
-    __slots__ = ("markets", "accounts", "journal")
+    __slots__ = ("accounts", "journal", "markets")
 
     def __init__(self) -> None:
         self.markets: dict[str, MarketState] = {}
