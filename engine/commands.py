@@ -1,4 +1,6 @@
-"""Commands: what may be asked of a market. Plain frozen data; ids are passed in, an absent number is 0, an absent text is "".
+"""Commands: what may be asked of a market. Plain frozen data.
+
+Ids are passed in; an absent number is 0, an absent text is "".
 
 `actor_id` is who asks (a user, an admin, or `SYSTEM_ID` for the engine's own jobs); the caller has checked the role.
 """

@@ -1,4 +1,6 @@
-"""The engine: applies one command after another to a shard's state, purely. A refusal is a value and leaves no trace."""
+"""The engine: applies one command after another to a shard's state, purely.
+
+A refusal is a value and leaves no trace."""
 
 from __future__ import annotations
 

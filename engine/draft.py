@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.commands import MarketTerms
 from engine.events import (
     AccountChange,
     Effects,
@@ -18,6 +19,9 @@ from engine.events import (
 )
 from engine.run import Run
 from engine.state import Account, Market, Order, Position
+
+_TERMS = len(MarketTerms.__struct_fields__)
+"""The terms are the first fields of a market."""
 
 _HOUSE = HouseChange.__struct_fields__
 _ORDER = OrderAfter.__struct_fields__[2:]
@@ -117,9 +121,14 @@ def _account(users: _Users, account: Account, before: tuple[Any, ...] | None) ->
 def _market(run: Run, effects: Effects, market: Market, before: tuple[Any, ...] | None) -> None:
     market.updated_at = run.now
     after = market.read()
-    effects.market = MarketAfter(*after)
+    terms = after[:_TERMS] if before is None or before[:_TERMS] != after[:_TERMS] else None
+    effects.market = MarketAfter(_terms(terms) if terms else None, *after[_TERMS:])
     was = before or (0,) * len(after)
     effects.house = HouseChange(*(after[at] - was[at] for at in _HOUSE_AT))
+
+
+def _terms(values: tuple[Any, ...]) -> MarketTerms:
+    return MarketTerms(**dict(zip(Market.FIELDS, values, strict=False)))
 
 
 def _with_user(fill: Fill, user: int) -> Fill:

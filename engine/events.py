@@ -1,6 +1,6 @@
 """Events: one accepted command, one event with all its effects, numbered without gaps per market.
 
-The engine returns `Effects`; the writer adds what only it knows (balances after, user_seq, epoch) and makes the `Event`.
+The engine returns `Effects`; the writer adds what only it knows (balances after, user_seq, epoch) and makes the event.
 Inner rows are JSON arrays in field order, because an event may hold a thousand of them and must stay below 512 KiB.
 All after-values are absolute, so folding events is assignment. Users are named once and referred to by index (`user`).
 """
@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from engine.commands import AnyCommand
+from engine.commands import AnyCommand, MarketTerms
 from engine.state import OrderStatus, OrderType, Outcome, SelfTrade, Side, TimeInForce
 
 EVENT_BYTES_MAX: Final = 512 * 1024
@@ -38,7 +38,10 @@ class AccountChange(Struct, frozen=True, array_like=True):
 
 
 class HouseChange(Struct, frozen=True, array_like=True):
-    """How the market's own part changed (micros): points to collateral, vault, pending and treasury points; shares to pool and treasury."""
+    """How the market's own part changed (micros).
+
+    Points went to collateral, vault, treasury points and pending; shares to the pool and the treasury.
+    """
 
     collateral: int = 0
     pool_yes: int = 0
@@ -51,19 +54,9 @@ class HouseChange(Struct, frozen=True, array_like=True):
 
 
 class MarketAfter(Struct, frozen=True):
-    """The market row after the event; the fields of `engine.state.Market`."""
+    """The market row after the event: the fields of `engine.state.Market`, its terms only when they changed."""
 
-    question: str
-    description: str
-    rules: str
-    resolution_source: str
-    category: str
-    tick_micros: int
-    fee_bps: int
-    liquidity_micros: int
-    initial_probability_micros: int
-    opens_at: int
-    closes_at: int
+    terms: MarketTerms | None
     status: str
     reason: str
     outcome: str
@@ -136,7 +129,10 @@ class PositionAfter(Struct, frozen=True, array_like=True):
 
 
 class Fill(Struct, frozen=True, array_like=True):
-    """One side of a trade. Price and cost are in the order's own outcome: a SELL's cost is what came in, before the fee."""
+    """One side of a trade. Price and cost are in the order's own outcome.
+
+    A SELL's cost is what came in, before the fee.
+    """
 
     trade: int
     """Index into `trades` of the event."""

@@ -19,7 +19,7 @@ class Settled(NamedTuple):
 
 
 def remove_shares(position: Position, outcome: Outcome, quantity: int) -> int:
-    """Take shares of a leg; returns the cost basis that leaves with them: ceil of their part, all of it with the last."""
+    """Take shares of a leg; returns the cost basis that leaves: ceil of their part, all of it with the last."""
     held, basis = position.held(outcome), position.basis(outcome)
     assert 0 <= quantity <= held, "nobody gives what he does not hold"
     if quantity == 0:
@@ -31,15 +31,13 @@ def remove_shares(position: Position, outcome: Outcome, quantity: int) -> int:
 
 
 def acquire(run: Run, user_id: str, side: Side, leg: Outcome, quantity: int, cost_micros: int) -> Settled:
-    """A user pays `cost_micros` for `quantity` of `leg`, then nets it: a SELL all of it, a BUY what exceeds his own leg.
+    """A user pays for `quantity` of `leg`, then nets it: a SELL all of it, a BUY what exceeds his own leg.
 
     The points of a pair are paid out of the collateral, so no trade leaves a user with a new YES+NO pair.
     """
     position, opposite = run.position(user_id), leg.opposite
-    if side is Side.SELL:
-        netted = quantity
-    else:
-        netted = min(quantity, max(0, position.held(opposite) - position.held(leg)))
+    surplus = max(0, position.held(opposite) - position.held(leg))
+    netted = quantity if side is Side.SELL else min(quantity, surplus)
     opening = ceil_div(cost_micros * (quantity - netted), quantity)
     run.account(user_id).available += netted - cost_micros
     run.touch_market().collateral -= netted

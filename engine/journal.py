@@ -1,7 +1,7 @@
-"""The journal: what the commands so far changed, so that one command or a whole batch can be undone.
+"""What the commands so far changed, so that one command or a whole batch can be undone.
 
-Rows are mutable and owned by one loop (`engine.core`). Whoever changes one calls `journal.touch(row)` first; the journal
-then knows how to undo the command, and which rows it changed, with their values before it.
+Rows are mutable and owned by one loop (`engine.core`). Whoever changes one calls `journal.touch(row)` first;
+the journal then knows how to undo the command, and which rows it changed, with their values before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Row:
 
     __slots__ = ("touched_by",)
     FIELDS: ClassVar[tuple[str, ...]] = ()
-    _values_of: ClassVar[Callable[[Any], tuple[Any, ...]]]
+    _values_of: ClassVar[Any]
 
     touched_by: int
     """The number of the command that last saved this row; a row is saved once per command."""
@@ -26,14 +26,12 @@ class Row:
 
     def read(self) -> tuple[Any, ...]:
         """The fields' values, in their order."""
-        return type(self)._values_of(self)
+        values: tuple[Any, ...] = self._values_of(self)
+        return values
 
     def restore(self, values: tuple[Any, ...]) -> None:
         for name, value in zip(self.FIELDS, values, strict=True):
             setattr(self, name, value)
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(zip(self.FIELDS, self.read(self), strict=True))
 
 
 class Journal:

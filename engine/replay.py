@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from engine.commands import CreateMarket
+from typing import Any
+
+from engine.commands import CreateMarket, MarketTerms
 from engine.core import is_system_stream, system_stream
-from engine.events import Event, OrderAfter
+from engine.events import Event, MarketAfter, OrderAfter
 from engine.state import (
     Ladder,
     Market,
@@ -15,6 +17,8 @@ from engine.state import (
     Position,
     ShardState,
 )
+
+_TERMS = MarketTerms.__struct_fields__
 
 
 class BrokenLog(Exception):
@@ -30,8 +34,7 @@ def fold(state: ShardState, event: Event) -> None:
     market.seq = event.seq
     effects = event.effects
     if effects.market is not None:
-        market.restore(tuple(getattr(effects.market, name) for name in Market.FIELDS))
-        market.status = MarketStatus(market.status)
+        market.restore(market_values(effects.market, market))
     for after in effects.orders:
         _fold_order(market_state, event, after)
     for position in effects.positions:
@@ -44,14 +47,22 @@ def fold(state: ShardState, event: Event) -> None:
         account.locked += change.locked_delta
 
 
+def market_values(after: MarketAfter, terms: Market | MarketTerms) -> tuple[Any, ...]:
+    """The fields of a market after an event; its terms are `terms` where the event did not change them."""
+    stated = after.terms or terms
+    changing = Market.FIELDS[len(_TERMS) :]
+    values = [getattr(stated, name) for name in _TERMS] + [getattr(after, name) for name in changing]
+    values[Market.FIELDS.index("status")] = MarketStatus(after.status)
+    return tuple(values)
+
+
 def _market_of(state: ShardState, event: Event) -> MarketState:
     market_state = state.markets.get(event.market_id)
     if market_state is None:
         if is_system_stream(event.market_id):
             market_state = system_stream(event.shard)
         elif isinstance(event.command, CreateMarket) and event.effects.market is not None:
-            after = event.effects.market
-            values = tuple(getattr(after, name) for name in Market.FIELDS)
+            values = market_values(event.effects.market, event.command.terms)
             market_state = MarketState(Market(event.market_id, event.command.actor_id, event.time, values))
         else:
             raise BrokenLog(f"market {event.market_id} does not begin with its creation")

@@ -87,7 +87,9 @@ class Run:
     # -- resting orders
 
     def open_orders(self, user_id: str) -> list[Order]:
-        return list(self.market_state.open_by_user.get(user_id, {}).values())
+        """By place: a dictionary's order changes when a command is undone, and an event must not."""
+        orders = self.market_state.open_by_user.get(user_id, {}).values()
+        return sorted(orders, key=lambda order: order.priority_seq)
 
     def own_open_order(self, user_id: str, order_id: str) -> Order:
         """The open order of this user; another's and an ended one are not found."""

@@ -104,8 +104,6 @@ def merge(run: Run, command: MergeSets) -> None:
 
 def charge_fee(market: Market, fee_micros: int) -> None:
     """Half of a command's fee to the vault (the odd micro too), half into the pool at an unchanged price."""
-    if fee_micros == 0:
-        return
     vault, pending = fees.split(fee_micros)
     market.vault += vault
     market.pending += pending
@@ -252,7 +250,8 @@ def _note_fills(order: Order, router: Router) -> None:
     order.cost += router.cost if order.side is Side.BUY else router.output
     order.fee += router.fee
     order.netted += router.netted
-    charge_fee(router.run.touch_market(), router.fee)
+    if router.fee:
+        charge_fee(router.run.touch_market(), router.fee)
 
 
 def _product_never_falls(market: Market, product: int) -> None:
