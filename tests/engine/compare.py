@@ -43,7 +43,11 @@ def compare_position(state: MarketState, market: Market, user: str) -> None:
         position.yes, position.no, market.locked_shares(user, YES), market.locked_shares(user, NO),
         position.basis_yes, position.basis_no, position.realized,
     )  # fmt: skip
-    same(f"position of {user}", (0,) * 7 if known is None else tuple(known.as_dict().values()), expected)
+    same(
+        f"position of {user}",
+        (0,) * 7 if known is None else tuple(getattr(known, name) for name in known.FIELDS),
+        expected,
+    )
 
 
 def compare_orders(state: MarketState, market: Market) -> None:

@@ -119,6 +119,7 @@ def grant(world: World, user: str, amount: int) -> Answer:
 
 def sweep(world: World, market: Market) -> Answer:
     """Fee revenue and the treasury's merged points go from a market to the treasury's account."""
+    require(AMOUNT_TOO_SMALL=market.vault + market.treasury_points == 0)
     world.pay(TREASURY, market.vault + market.treasury_points)
     market.vault = market.treasury_points = 0
     return Answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tests.oracle.pool import UNIT
@@ -184,6 +185,18 @@ class Refused(Exception):
     def __init__(self, *codes: str) -> None:
         super().__init__(*codes)
         self.codes = frozenset(codes)
+
+
+def require_all(*checks: Callable[[], object]) -> None:
+    """Refuse with the codes of every check that refuses."""
+    codes: set[str] = set()
+    for check in checks:
+        try:
+            check()
+        except Refused as refused:
+            codes |= refused.codes
+    if codes:
+        raise Refused(*codes)
 
 
 def require(**failures: bool) -> None:

@@ -140,8 +140,12 @@ class Router:
     def quantity_from_pool(self, limit: Fraction, last: bool) -> None:
         taker = self.taker
         reserves = self.reserves()
-        spend = pool.largest_spend_to(*reserves, limit)
-        quantity = min(taker.rest, pool.received(*reserves, spend))
+        if pool.price(*reserves) >= limit:
+            return
+        quantity = taker.rest
+        exact = pool.smallest_spend(*reserves, quantity)
+        if pool.price(*pool.after(*reserves, exact, quantity)) > limit:  # else the quantity binds first
+            quantity = min(quantity, pool.received(*reserves, pool.largest_spend_to(*reserves, limit)))
         if taker.whole_lots:
             quantity -= quantity % self.market.lot
         elif quantity < self.market.lot and not last and quantity < taker.rest:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from tests.oracle import pool
-from tests.oracle.model import BUY, NO, SELL, YES, Fill, Market, Order, Refused, World, require
+from tests.oracle.model import BUY, NO, SELL, YES, Fill, Market, Order, Refused, World, require, require_all
 from tests.oracle.pool import UNIT
 from tests.oracle.router import MAKERS_MAX, Router, Taker
 
@@ -55,8 +55,7 @@ def open_for_trading(market: Market, now: int) -> None:
 
 def place(world: World, now: int, command: Place, makers_max: int = MAKERS_MAX) -> Answer:
     market = world.markets[command.market_id]
-    open_for_trading(market, now)
-    check_shape(market, now, command)
+    require_all(lambda: open_for_trading(market, now), lambda: check_shape(market, now, command))
     if command.kind == "MARKET":
         return place_market(world, market, now, command, makers_max)
     order = Order(
@@ -110,9 +109,9 @@ def place_market(world: World, market: Market, now: int, command: Place, makers_
     )  # fmt: skip
     router = Router(world, market, taker, now, makers_max)
     router.run()
-    require_accepted(world, taker)
-    needed = bps_needed(taker, expected)
-    require(SLIPPAGE_EXCEEDED=needed is None or needed > command.max_slippage_bps)
+    needed = bps_needed(taker, expected) if taker.filled else 0
+    slips = needed is None or needed > command.max_slippage_bps
+    require_all(lambda: require_accepted(world, taker), lambda: require(SLIPPAGE_EXCEEDED=slips))
     charge(market, taker)
     quantity = taker.filled if taker.quantity is None else taker.quantity
     order = Order(
@@ -246,6 +245,10 @@ def amend(
     quantity: int | None, price: int | None, makers_max: int = MAKERS_MAX,
 ) -> Answer:  # fmt: skip
     """A smaller total alone keeps the place; anything else is cancel-and-place under the same id."""
+    require_all(
+        lambda: own_order(market, user, order_id),
+        lambda: require(INVALID_ARGUMENT=min(quantity or 0, price or 0) < 0 or (quantity or 0) > AMOUNT_MAX),
+    )
     order = own_order(market, user, order_id)
     total = order.quantity if quantity is None else quantity
     limit = order.price if price is None else price
@@ -253,7 +256,10 @@ def amend(
     on_tick = limit % market.tick == 0 and market.tick <= limit <= UNIT - market.tick
     require(
         PRICE_NOT_ON_TICK=not on_tick,
-        INVALID_ARGUMENT=remaining <= 0 or total > AMOUNT_MAX or not on_tick,
+        INVALID_ARGUMENT=remaining <= 0
+        or not 0 <= total <= AMOUNT_MAX
+        or not on_tick
+        or (limit, total) == (order.price, order.quantity),
         QUANTITY_NOT_ON_LOT=total % market.lot != 0,
         AMOUNT_TOO_SMALL=total < AMOUNT_MIN or remaining <= 0,
     )
@@ -272,8 +278,12 @@ def amend(
 
 def mint(world: World, now: int, market: Market, user: str, quantity: int) -> Answer:
     """n points become n YES and n NO; the basis is split by the pool's exact price, the rest to NO."""
-    open_for_trading(market, now)
-    require(AMOUNT_TOO_SMALL=quantity < AMOUNT_MIN, INVALID_ARGUMENT=not 0 < quantity <= AMOUNT_MAX)
+    require_all(
+        lambda: open_for_trading(market, now),
+        lambda: require(
+            AMOUNT_TOO_SMALL=quantity < AMOUNT_MIN, INVALID_ARGUMENT=not 0 < quantity <= AMOUNT_MAX
+        ),
+    )
     require(INSUFFICIENT_FUNDS=world.available(user) < quantity)
     basis_yes = floor(quantity * pool.price(market.yes, market.no))
     world.pay(user, -quantity)
@@ -284,8 +294,10 @@ def mint(world: World, now: int, market: Market, user: str, quantity: int) -> An
 
 
 def merge(world: World, now: int, market: Market, user: str, quantity: int) -> Answer:
-    open_for_trading(market, now)
-    require(AMOUNT_TOO_SMALL=quantity < 1, INVALID_ARGUMENT=not 0 < quantity <= AMOUNT_MAX)
+    require_all(
+        lambda: open_for_trading(market, now),
+        lambda: require(AMOUNT_TOO_SMALL=quantity < 1, INVALID_ARGUMENT=not 0 < quantity <= AMOUNT_MAX),
+    )
     require(
         INSUFFICIENT_SHARES=market.free_shares(user, YES) < quantity
         or market.free_shares(user, NO) < quantity
