@@ -17,7 +17,7 @@ TAKER, MAKER = "00000000-0000-4000-8000-0000000000aa", "00000000-0000-4000-8000-
 
 
 class Desk:
-    """A market whose pool stands at 0.60, so far away from the examples' price that it never trades."""
+    """A market whose pool stands at 0.60 exactly, where at equal price the book goes first."""
 
     def __init__(self, *, fee_bps: int = 0) -> None:
         self.state = ShardState()
@@ -120,9 +120,9 @@ def test_a_hundred_small_fills_cost_exactly_what_one_would() -> None:
     for pieces in (1, 100):
         desk = Desk(fee_bps=200)
         for _ in range(pieces):
-            desk.limit(MAKER, Side.BUY, Outcome.NO, 410_000, 100 // pieces)
+            desk.limit(MAKER, Side.BUY, Outcome.NO, 400_000, 100 // pieces)
         had = desk.points(TAKER)
-        answer = desk.limit(TAKER, Side.BUY, Outcome.YES, 590_000, 100)
+        answer = desk.limit(TAKER, Side.BUY, Outcome.YES, 600_000, 100)
         assert len(answer.effects.trades) == pieces
         costs.append(had - desk.points(TAKER))
     assert costs[0] == costs[1]
