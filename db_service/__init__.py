@@ -1,0 +1,1 @@
+"""Schema, migrations, the library that writers use, and reads for everybody else."""

@@ -1,0 +1,1 @@
+"""Rows of Postgres to objects of the engine and back."""
