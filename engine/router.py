@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from engine import fees, pool
 from engine.events import Fill, Trade
 from engine.holdings import Settled, acquire
+from engine.refusals import InvariantBroken
 from engine.run import Run
 from engine.state import Order, OrderStatus, Side
 from engine.units import MAKERS_MAX, MICROS, ceil_div, points_for
@@ -161,7 +162,8 @@ class Router:
         before = market.reserves(leg)
         after = pool.after_buying(before, quantity, cost_micros)
         assert after.acquired > 0, "a pool is never emptied"
-        assert after.product >= before.product, "the pool never pays for a trade"
+        if after.product < before.product:
+            raise InvariantBroken(f"the pool of {market.market_id} would pay for a trade")
         market.set_reserves(leg, after)
         market.collateral += cost_micros
         self._fill("POOL", "POOL", quantity, cost_micros, acquire_taker(self, quantity, cost_micros))
