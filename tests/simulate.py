@@ -50,7 +50,7 @@ def main(
         task = progress.add_task("", total=count)
         seeds = episode_seeds(seed, count)
         running: set[Future[Counter[str] | Difference]] = {
-            pool.submit(play, s) for s, _ in zip(seeds, range(2 * processes), strict=False)
+            pool.submit(play, s) for _, s in zip(range(2 * processes), seeds, strict=False)
         }
         while running:
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -65,7 +65,7 @@ def main(
                 hits.update(result)
                 done += result["commands"]
                 progress.update(task, completed=min(done, count))
-                running.update(pool.submit(play, s) for s, _ in zip(seeds, range(1), strict=False))
+                running.update(pool.submit(play, s) for _, s in zip(range(1), seeds, strict=False))
     report(console, hits, time.monotonic() - started)
 
 

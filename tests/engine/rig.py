@@ -36,6 +36,7 @@ class Rig:
         for market in world.markets.values():
             market.closes_at += START
         self.hits: Counter[str] = Counter()
+        self.last: Applied | Refusal | None = None
         self.events: list[bytes] = []
         self.batch: list[tuple[commands.AnyCommand, int]] = []
         self.engine = Engine(ShardState())
@@ -104,7 +105,7 @@ class Rig:
         if dry_run:
             foreseen = self.engine.dry_run(translated, now=self.now)
             same("state after a dry run", self.hash(), hash_before)
-        answer = self.engine.apply(translated, now=self.now)
+        answer = self.last = self.engine.apply(translated, now=self.now)
         if dry_run:
             self.hits["dry run"] += 1
             same("dry run", outcome_of(foreseen), outcome_of(answer))
