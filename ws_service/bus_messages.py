@@ -1,0 +1,75 @@
+"""The bus' messages, read strictly: what does not fit is a defect of ours and is reported, not guessed at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from runtime.clock import to_rfc3339
+from ws_service.book import BookMessage
+
+
+@dataclass(frozen=True, slots=True)
+class TradeMessage:
+    """The trades of some events; `prev_seq` chains them (0: the market's first)."""
+
+    prev_seq: int
+    seq: int
+    trades: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusMessage:
+    """A market's new status, as it goes out."""
+
+    market_id: str
+    seq: int
+    fields: Mapping[str, Any]
+
+
+def book_message(data: bytes) -> BookMessage:
+    """Raises ValueError, KeyError or TypeError."""
+    document = orjson.loads(data)
+    sides: dict[str, dict[int, int]] = {"bid": {}, "ask": {}}
+    for price, quantity, side in document["levels"]:
+        sides[side][int(price)] = int(quantity)
+    return BookMessage(
+        epoch=document["epoch"],
+        prev_seq=document["prev_seq"],
+        seq=document["seq"],
+        time=document["time"],
+        bids=sides["bid"],
+        asks=sides["ask"],
+        pool_yes_micros=document["pool"]["yes_micros"],
+        pool_no_micros=document["pool"]["no_micros"],
+    )
+
+
+def trade_message(data: bytes) -> TradeMessage:
+    """Raises ValueError, KeyError or TypeError."""
+    document = orjson.loads(data)
+    trades = tuple({**trade, "time": shown_time(trade["time"])} for trade in document["trades"])
+    return TradeMessage(document["prev_seq"], document["seq"], trades)
+
+
+def status_message(data: bytes) -> StatusMessage:
+    """Raises ValueError, KeyError or TypeError."""
+    document = orjson.loads(data)
+    fields = {
+        "market_id": document["market_id"],
+        "seq": document["seq"],
+        "time": shown_time(document["time"]),
+        "status": document["status"],
+        "reason": document.get("reason") or None,
+        "outcome": document.get("outcome") or None,
+        "closes_at": shown_time(document.get("closes_at")),
+    }
+    return StatusMessage(document["market_id"], document["seq"], fields)
+
+
+def shown_time(value: Any) -> str | None:
+    """Micros on the bus, RFC 3339 on the socket; 0 and null are no time."""
+    if isinstance(value, str):
+        return value
+    return to_rfc3339(value) if value else None

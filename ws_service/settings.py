@@ -1,0 +1,29 @@
+"""What ws_service can be told, from environment variables (names in capitals)."""
+
+from pydantic import Field, SecretStr
+
+from runtime.settings import ServiceSettings
+
+
+class WsSettings(ServiceSettings):
+    """The service's."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    """Where /ws/v1 listens; 0: a free port."""
+    nats_url: SecretStr
+    order_grpc: str
+    """host:port of every order_service process, divided by commas."""
+    allowed_origins: str = ""
+    """Origins browsers may come from, divided by commas; empty: this machine's own (localhost, 127.0.0.1) only.
+    Who sends no Origin is no browser and is let in."""
+    sockets_max: int = Field(default=12_000, ge=1)
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+    first_command_seconds: float = Field(default=10.0, gt=0)
+    """Time to subscribe; then 1008."""
+    messages_per_second: int = Field(default=10, ge=1)
+    subscriptions_max: int = Field(default=200, ge=1)
+    merge_seconds: float = Field(default=0.05, gt=0)
+    """One book frame per market in this time, at most."""
+    goaway_spread_seconds: float = Field(default=3.0, ge=0)
+    """A shutdown closes its sockets over this time."""
