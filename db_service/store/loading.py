@@ -1,0 +1,163 @@
+"""Rows to the engine's objects: one market, a whole shard, and what routing asks. Start-up and repair use the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from db_service.store.writes import MARKET_COLUMNS, ORDER_COLUMNS, ORDER_IDENTITY, POSITION_COLUMNS
+from engine.commands import system_stream_id
+from engine.core import is_system_stream, system_stream
+from engine.state import (
+    Market,
+    MarketState,
+    MarketStatus,
+    Order,
+    OrderStatus,
+    OrderType,
+    Outcome,
+    Position,
+    SelfTrade,
+    ShardState,
+    Side,
+    TimeInForce,
+)
+from runtime.postgres import Connection, Pool
+
+_MARKET_SELECT = (
+    f"SELECT market_id, created_by, created_at, seq, last_hash, {', '.join(MARKET_COLUMNS.values())} FROM markets "
+)
+_ORDER_SELECT = f"SELECT order_id, {', '.join([*ORDER_IDENTITY, *ORDER_COLUMNS])} FROM orders "
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """Who owns a shard; empty texts: nobody yet."""
+
+    shard_id: int
+    owner: str
+    address: str
+    epoch: int
+
+
+async def load_market(connection: Connection, market_id: str) -> MarketState | None:
+    """A market (or system stream) as it is durable, with open orders and positions; None: not there."""
+    if is_system_stream(market_id):
+        return await _load_stream(connection, int(market_id[24:]))
+    markets = await connection.fetch(_MARKET_SELECT + "WHERE market_id = $1", market_id)
+    if not markets:
+        return None
+    state = _market_state(markets[0])
+    await _fill_in(connection, {market_id: state})
+    return state
+
+
+async def load_shard(connection: Connection, shard_id: int) -> ShardState:
+    """Everything the owner of a shard needs."""
+    state = ShardState()
+    stream_id = system_stream_id(shard_id)
+    state.markets[stream_id] = await _load_stream(connection, shard_id)
+    rows = await connection.fetch(_MARKET_SELECT + "WHERE shard_id = $1", shard_id)
+    markets = {str(row["market_id"]): _market_state(row) for row in rows}
+    await _fill_in(connection, markets)
+    state.markets.update(markets)
+    return state
+
+
+async def load_orders(connection: Connection | Pool, order_ids: Sequence[str]) -> list[Order]:
+    """Orders, open or ended."""
+    rows = await connection.fetch(_ORDER_SELECT + "WHERE order_id = ANY($1::uuid[])", list(order_ids))
+    return [_order(row) for row in rows]
+
+
+async def load_last_trades(connection: Connection, shard_id: int) -> dict[str, int]:
+    """The number of the last event with trades, of each market that has one."""
+    rows = await connection.fetch(
+        "SELECT market_id, last_trade_seq FROM markets WHERE shard_id = $1 AND last_trade_seq > 0", shard_id
+    )
+    return {str(row["market_id"]): row["last_trade_seq"] for row in rows}
+
+
+async def shard_of_market(connection: Connection | Pool, market_id: str) -> int | None:
+    """None: there is no such market."""
+    shard_id: int | None = await connection.fetchval(
+        "SELECT shard_id FROM markets WHERE market_id = $1", market_id
+    )
+    return shard_id
+
+
+async def market_of_order(connection: Connection | Pool, order_id: str, user_id: str) -> str | None:
+    """None: this user has no such order."""
+    found = await connection.fetchval(
+        "SELECT market_id FROM orders WHERE order_id = $1 AND user_id = $2", order_id, user_id
+    )
+    return None if found is None else str(found)
+
+
+async def shard_owners(connection: Connection | Pool) -> list[ShardRow]:
+    rows = await connection.fetch("SELECT shard_id, owner, address, epoch FROM shards ORDER BY shard_id")
+    return [ShardRow(row["shard_id"], row["owner"], row["address"], row["epoch"]) for row in rows]
+
+
+async def _load_stream(connection: Connection, shard_id: int) -> MarketState:
+    state = system_stream(shard_id)
+    row = await connection.fetchrow("SELECT seq, last_hash FROM system_streams WHERE shard_id = $1", shard_id)
+    assert row is not None, "the migrations made the stream of every shard"
+    state.market.seq, state.market.last_hash = row["seq"], row["last_hash"]
+    return state
+
+
+async def _fill_in(connection: Connection, markets: dict[str, MarketState]) -> None:
+    ids = list(markets)
+    orders = await connection.fetch(
+        _ORDER_SELECT + "WHERE market_id = ANY($1::uuid[]) AND remaining_micros > 0 ORDER BY priority_seq", ids
+    )
+    for row in orders:
+        order = _order(row)
+        markets[order.market_id].load_order(order)
+    positions = await connection.fetch(
+        f"SELECT market_id, user_id, {', '.join(POSITION_COLUMNS)} FROM positions WHERE market_id = ANY($1::uuid[])",
+        ids,
+    )
+    for row in positions:
+        market_id, user_id = str(row["market_id"]), str(row["user_id"])
+        values = tuple(row[column] for column in POSITION_COLUMNS)
+        markets[market_id].positions[user_id] = Position(market_id, user_id, values)
+
+
+def _market_state(row: Any) -> MarketState:
+    values = {name: row[column] for name, column in MARKET_COLUMNS.items()}
+    values["status"] = MarketStatus(values["status"])
+    market = Market(
+        str(row["market_id"]),
+        str(row["created_by"]),
+        row["created_at"],
+        tuple(values[name] for name in Market.FIELDS),
+    )
+    market.seq, market.last_hash = row["seq"], row["last_hash"]
+    return MarketState(market)
+
+
+def _order(row: Any) -> Order:
+    order = Order(
+        order_id=str(row["order_id"]),
+        market_id=str(row["market_id"]),
+        user_id=str(row["user_id"]),
+        client_order_id=row["client_order_id"],
+        side=Side(row["side"]),
+        outcome=Outcome(row["outcome"]),
+        type=OrderType(row["type"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        post_only=row["post_only"],
+        self_trade=SelfTrade(row["self_trade"]),
+        amount_micros=row["amount_micros"],
+        created_at=row["created_at"],
+        price_micros=row["price_micros"],
+        quantity=row["quantity_micros"],
+        expires_at=row["expires_at"],
+    )
+    for name, column in zip(Order.FIELDS, ORDER_COLUMNS, strict=True):
+        setattr(order, name, row[column])
+    order.status = OrderStatus(row["status"])
+    return order

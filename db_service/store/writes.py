@@ -1,0 +1,500 @@
+"""The statements of the write path. Each takes a connection that the caller has in (or outside) a transaction.
+
+Few statements, each over whole lists by `unnest`. Times are seconds; `timeout` ends a statement, never a COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from db_service.store.rows import BatchRows, MarketRow, StoredEvent, columns, rows_of
+from engine.commands import MarketTerms
+from engine.core import is_system_stream
+from engine.events import MarketAfter
+from runtime.postgres import Connection
+
+__all__ = ["AuditRow", "Balance", "Fenced", "KeyRow", "StoredEvent", "StoredKey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account's row (micros)."""
+
+    available: int = 0
+    locked: int = 0
+    user_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A row of `idempotency`."""
+
+    user_id: str
+    key: str
+    operation: str
+    request_hash: str
+    market_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What a known key was used for, with the event its first answer is rebuilt from."""
+
+    operation: str
+    request_hash: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    actor_id: str
+    action: str
+    target: str
+    reason: str
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A shard's row after its epoch was raised; commit_seq is final."""
+
+    epoch: int
+    commit_seq: int
+    last_event_time: int
+
+
+async def read_balances(
+    connection: Connection, user_ids: Collection[str], *, timeout: float
+) -> tuple[int, dict[str, Balance]]:
+    """PostgreSQL's clock (micros) and the accounts that exist, in one query."""
+    rows = await connection.fetch(
+        """
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_micros,
+            a.user_id, a.available_micros, a.locked_micros, a.user_seq
+        FROM (SELECT 1) AS one LEFT JOIN accounts a ON a.user_id = ANY($1::uuid[])
+        """,
+        list(user_ids),
+        timeout=timeout,
+    )
+    balances = {str(row["user_id"]): _balance(row) for row in rows if row["user_id"] is not None}
+    return rows[0]["now_micros"], balances
+
+
+async def look_up_keys(
+    connection: Connection, keys: Sequence[tuple[str, str]], *, timeout: float
+) -> dict[tuple[str, str], StoredKey]:
+    """The keys, of these (user, key), that were used before."""
+    rows = await connection.fetch(
+        """
+        SELECT i.user_id, i.key, i.operation, i.request_hash, e.payload
+        FROM unnest($1::uuid[], $2::text[]) AS asked(user_id, key)
+        JOIN idempotency i USING (user_id, key) JOIN events e USING (market_id, seq)
+        """,
+        [user_id for user_id, _ in keys],
+        [key for _, key in keys],
+        timeout=timeout,
+    )
+    return {
+        (str(row["user_id"]), row["key"]): StoredKey(row["operation"], row["request_hash"], row["payload"])
+        for row in rows
+    }
+
+
+async def guard(
+    connection: Connection,
+    *,
+    shard_id: int,
+    epoch: int,
+    expected: int,
+    new: int,
+    last_event_time: int,
+    lease_seconds: float,
+    timeout: float,
+) -> bool:
+    """The first statement of a batch. False: somebody else owns the shard; write nothing."""
+    status = await connection.execute(
+        """
+        UPDATE shards SET commit_seq = $4, last_event_time = $5,
+            lease_expires_at = clock_timestamp() + make_interval(secs => $6)
+        WHERE shard_id = $1 AND epoch = $2 AND commit_seq = $3
+        """,
+        shard_id,
+        epoch,
+        expected,
+        new,
+        last_event_time,
+        lease_seconds,
+        timeout=timeout,
+    )
+    return _count(status) == 1
+
+
+async def move_guard(connection: Connection, shard_id: int, epoch: int, new: int, *, timeout: float) -> None:
+    """Within the transaction that holds the guard: another number of events after all."""
+    status = await connection.execute(
+        "UPDATE shards SET commit_seq = $3 WHERE shard_id = $1 AND epoch = $2",
+        shard_id,
+        epoch,
+        new,
+        timeout=timeout,
+    )
+    assert _count(status) == 1, "the guard was held"
+
+
+async def renew_lease(
+    connection: Connection, shard_id: int, epoch: int, lease_seconds: float, *, timeout: float
+) -> bool:
+    """False: the epoch is no longer ours."""
+    status = await connection.execute(
+        """
+        UPDATE shards SET lease_expires_at = clock_timestamp() + make_interval(secs => $3)
+        WHERE shard_id = $1 AND epoch = $2
+        """,
+        shard_id,
+        epoch,
+        lease_seconds,
+        timeout=timeout,
+    )
+    return _count(status) == 1
+
+
+async def fence(
+    connection: Connection, shard_id: int, epoch: int, lease_seconds: float, *, timeout: float
+) -> Fenced | None:
+    """Raise our own epoch: waits for an old transaction that holds the row, and blinds a later one."""
+    row = await connection.fetchrow(
+        """
+        UPDATE shards SET epoch = epoch + 1, lease_expires_at = clock_timestamp() + make_interval(secs => $3)
+        WHERE shard_id = $1 AND epoch = $2 RETURNING epoch, commit_seq, last_event_time
+        """,
+        shard_id,
+        epoch,
+        lease_seconds,
+        timeout=timeout,
+    )
+    return None if row is None else Fenced(row["epoch"], row["commit_seq"], row["last_event_time"])
+
+
+async def lock_accounts(
+    connection: Connection, user_ids: Collection[str], *, timeout: float
+) -> dict[str, Balance]:
+    """Every account of the batch, locked in the order of their ids; accounts that were not there are made."""
+    found = await _lock(connection, user_ids, timeout)
+    missing = sorted(set(user_ids) - set(found))
+    if missing:
+        await connection.execute(
+            "INSERT INTO accounts (user_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING",
+            missing,
+            timeout=timeout,
+        )
+        found |= await _lock(connection, missing, timeout)
+    return found
+
+
+async def _lock(connection: Connection, user_ids: Collection[str], timeout: float) -> dict[str, Balance]:
+    rows = await connection.fetch(
+        """
+        SELECT user_id, available_micros, locked_micros, user_seq FROM accounts
+        WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE
+        """,
+        list(user_ids),
+        timeout=timeout,
+    )
+    return {str(row["user_id"]): _balance(row) for row in rows}
+
+
+async def write_events(connection: Connection, events: Sequence[StoredEvent], *, timeout: float) -> None:
+    """All rows of these events. Raises asyncpg's errors, AssertionError when a version guard does not hold."""
+    rows = rows_of(events)
+    await _write_accounts(connection, rows.accounts, timeout)
+    await _write_markets(connection, events[0].event.shard, rows.markets, timeout)
+    if rows.positions:
+        await connection.execute(_POSITIONS, *columns(_position_rows(rows)), timeout=timeout)
+    await _write_orders(connection, rows, timeout)
+    if rows.fills:
+        await connection.execute(_FILLS, *columns(rows.fills), timeout=timeout)
+    if rows.trades:
+        await connection.execute(_TRADES, *columns(rows.trades), timeout=timeout)
+    if rows.ledger:
+        await connection.execute(_LEDGER, *columns(rows.ledger), timeout=timeout)
+    await connection.execute(_EVENTS, *columns([_event_row(stored) for stored in events]), timeout=timeout)
+
+
+async def write_keys(connection: Connection, keys: Sequence[KeyRow], *, timeout: float) -> int:
+    """How many were new. Fewer than given: another writer stored one first."""
+    status = await connection.execute(
+        """
+        INSERT INTO idempotency (user_id, key, operation, request_hash, market_id, seq)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::bigint[])
+        ON CONFLICT (user_id, key) DO NOTHING
+        """,
+        *columns([(k.user_id, k.key, k.operation, k.request_hash, k.market_id, k.seq) for k in keys]),
+        timeout=timeout,
+    )
+    return _count(status)
+
+
+async def write_audit(connection: Connection, rows: Sequence[AuditRow], *, timeout: float) -> None:
+    await connection.execute(
+        """
+        INSERT INTO audit_log (actor_id, action, target, reason, trace_id)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+        """,
+        *columns([(r.actor_id, r.action, r.target, r.reason, r.trace_id) for r in rows]),
+        timeout=timeout,
+    )
+
+
+async def _write_accounts(connection: Connection, accounts: Mapping[str, list[int]], timeout: float) -> None:
+    if not accounts:
+        return
+    status = await connection.execute(
+        """
+        UPDATE accounts a SET available_micros = a.available_micros + u.available,
+            locked_micros = a.locked_micros + u.locked, user_seq = a.user_seq + u.frames
+        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u(user_id, available, locked, frames)
+        WHERE a.user_id = u.user_id
+        """,
+        *columns([(user_id, *added) for user_id, added in accounts.items()]),
+        timeout=timeout,
+    )
+    assert _count(status) == len(accounts), "every account was locked before"
+
+
+async def _write_markets(
+    connection: Connection, shard_id: int, markets: Mapping[str, MarketRow], timeout: float
+) -> None:
+    created, changed = [], []
+    for row in markets.values():
+        if is_system_stream(row.market_id):
+            status = await connection.execute(
+                "UPDATE system_streams SET seq = $3, last_hash = $4 WHERE shard_id = $1 AND seq = $2",
+                shard_id,
+                row.seq_before,
+                row.seq,
+                row.last_hash,
+                timeout=timeout,
+            )
+            assert _count(status) == 1, "the stream's seq was another"
+        elif row.seq_before == 0:
+            created.append(_created_values(shard_id, row))
+        else:
+            changed.append(_changed_values(row))
+    if created:
+        await connection.execute(_MARKETS_NEW, *columns(created), timeout=timeout)
+    if changed:
+        status = await connection.execute(_MARKETS, *columns(changed), timeout=timeout)
+        assert _count(status) == len(changed), "a market's seq was another"
+
+
+async def _write_orders(connection: Connection, rows: BatchRows, timeout: float) -> None:
+    new = [(order_id, *fixed, *rows.orders[order_id]) for order_id, fixed in rows.new_orders.items()]
+    if new:
+        await connection.execute(_ORDERS_NEW, *columns(new), timeout=timeout)
+    old = [
+        (order_id, *values) for order_id, values in rows.orders.items() if order_id not in rows.new_orders
+    ]
+    if old:
+        status = await connection.execute(_ORDERS, *columns(old), timeout=timeout)
+        assert _count(status) == len(old), "an order's row is missing"
+
+
+def _position_rows(rows: BatchRows) -> list[tuple[Any, ...]]:
+    return [(market_id, user_id, *values) for (market_id, user_id), values in rows.positions.items()]
+
+
+def _event_row(stored: StoredEvent) -> tuple[Any, ...]:
+    event = stored.event
+    return (
+        event.market_id,
+        event.seq,
+        event.shard,
+        stored.commit_seq,
+        event.epoch,
+        event.time,
+        event.kind,
+        event.command.actor_id,
+        stored.payload,
+        stored.hash,
+    )
+
+
+def _created_values(shard_id: int, row: MarketRow) -> tuple[Any, ...]:
+    assert row.terms is not None and row.after is not None, "a market begins with its terms"
+    head = (row.market_id, shard_id, row.created_by, row.created_at, row.seq, row.last_hash, row.last_trade_seq)
+    return (*head, *_terms_values(row.terms), *_after_values(row.after))
+
+
+def _changed_values(row: MarketRow) -> tuple[Any, ...]:
+    head = (row.market_id, row.seq_before, row.seq, row.last_hash, row.last_trade_seq)
+    return (*head, *_terms_values(row.terms), *_after_values(row.after))
+
+
+def _terms_values(terms: MarketTerms | None) -> tuple[Any, ...]:
+    return tuple(getattr(terms, name, None) for name in _TERMS)
+
+
+def _after_values(after: MarketAfter | None) -> tuple[Any, ...]:
+    return tuple(getattr(after, name, None) for name in _AFTER)
+
+
+def _balance(row: Any) -> Balance:
+    return Balance(row["available_micros"], row["locked_micros"], row["user_seq"])
+
+
+def _count(status: str) -> int:
+    return int(status.rsplit(" ", 1)[1])
+
+
+_TERMS: Mapping[str, str] = {
+    "question": "text",
+    "description": "text",
+    "rules": "text",
+    "resolution_source": "text",
+    "category": "text",
+    "tick_micros": "bigint",
+    "fee_bps": "integer",
+    "liquidity_micros": "bigint",
+    "initial_probability_micros": "bigint",
+    "opens_at": "bigint",
+    "closes_at": "bigint",
+}
+_AFTER: Mapping[str, tuple[str, str]] = {
+    "status": ("status", "text"),
+    "reason": ("reason", "text"),
+    "outcome": ("outcome", "text"),
+    "collateral": ("collateral_micros", "bigint"),
+    "pool_yes": ("pool_yes_micros", "bigint"),
+    "pool_no": ("pool_no_micros", "bigint"),
+    "vault": ("vault_micros", "bigint"),
+    "treasury_yes": ("treasury_yes_micros", "bigint"),
+    "treasury_no": ("treasury_no_micros", "bigint"),
+    "treasury_points": ("treasury_points_micros", "bigint"),
+    "pending": ("pending_micros", "bigint"),
+    "volume": ("volume_micros", "bigint"),
+    "last_price_micros": ("last_price_micros", "bigint"),
+    "closing_probability_micros": ("closing_probability_micros", "bigint"),
+    "owed": ("owed_micros", "bigint"),
+    "payable": ("payable_micros", "bigint"),
+    "paid": ("paid_micros", "bigint"),
+    "holders_paid": ("holders_paid", "bigint"),
+    "settled": ("settled", "boolean"),
+    "updated_at": ("updated_at", "bigint"),
+}
+MARKET_COLUMNS: Mapping[str, str] = {**{name: name for name in _TERMS}, **{n: c for n, (c, _) in _AFTER.items()}}
+"""Fields of `engine.state.Market` to columns of `markets`."""
+
+_MARKET_TYPES = [*_TERMS.values(), *(kind for _, kind in _AFTER.values())]
+
+
+def _unnest(types: Sequence[str]) -> str:
+    return "unnest(" + ", ".join(f"${index + 1}::{kind}[]" for index, kind in enumerate(types)) + ")"
+
+
+_NEW_HEAD = {
+    "market_id": "uuid",
+    "shard_id": "integer",
+    "created_by": "uuid",
+    "created_at": "bigint",
+    "seq": "bigint",
+    "last_hash": "text",
+    "last_trade_seq": "bigint",
+}
+_MARKETS_NEW = (
+    f"INSERT INTO markets ({', '.join([*_NEW_HEAD, *MARKET_COLUMNS.values()])}) "
+    f"SELECT * FROM {_unnest([*_NEW_HEAD.values(), *_MARKET_TYPES])}"
+)
+_OLD_HEAD = {
+    "market_id": "uuid",
+    "seq_before": "bigint",
+    "seq": "bigint",
+    "last_hash": "text",
+    "last_trade_seq": "bigint",
+}
+_MARKETS = (
+    "UPDATE markets m SET seq = u.seq, last_hash = u.last_hash, "
+    "last_trade_seq = greatest(m.last_trade_seq, u.last_trade_seq), "
+    + ", ".join(f"{column} = coalesce(u.{column}, m.{column})" for column in MARKET_COLUMNS.values())
+    + f" FROM {_unnest([*_OLD_HEAD.values(), *_MARKET_TYPES])} "
+    f"AS u({', '.join([*_OLD_HEAD, *MARKET_COLUMNS.values()])}) "
+    "WHERE m.market_id = u.market_id AND m.seq = u.seq_before"
+)
+
+POSITION_COLUMNS = (
+    "yes_micros",
+    "no_micros",
+    "locked_yes_micros",
+    "locked_no_micros",
+    "basis_yes_micros",
+    "basis_no_micros",
+    "realized_pnl_micros",
+)
+_POSITIONS = (
+    f"INSERT INTO positions (market_id, user_id, {', '.join(POSITION_COLUMNS)}) "
+    f"SELECT * FROM {_unnest(['uuid', 'uuid', *['bigint'] * 7])} ON CONFLICT (market_id, user_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in POSITION_COLUMNS)
+)
+
+ORDER_IDENTITY: Mapping[str, str] = {
+    "market_id": "uuid",
+    "user_id": "uuid",
+    "client_order_id": "text",
+    "side": "text",
+    "outcome": "text",
+    "type": "text",
+    "time_in_force": "text",
+    "post_only": "boolean",
+    "self_trade": "text",
+    "amount_micros": "bigint",
+    "created_at": "bigint",
+}
+ORDER_COLUMNS: Mapping[str, str] = {
+    "price_micros": "bigint",
+    "quantity_micros": "bigint",
+    "filled_micros": "bigint",
+    "remaining_micros": "bigint",
+    "cancelled_micros": "bigint",
+    "cost_micros": "bigint",
+    "fee_micros": "bigint",
+    "netted_micros": "bigint",
+    "locked_points_micros": "bigint",
+    "status": "text",
+    "reason": "text",
+    "priority_seq": "bigint",
+    "expires_at": "bigint",
+    "updated_at": "bigint",
+    "seq": "bigint",
+}
+"""In the order of `engine.state.Order.FIELDS`."""
+_ORDERS_NEW = (
+    f"INSERT INTO orders (order_id, {', '.join([*ORDER_IDENTITY, *ORDER_COLUMNS])}) "
+    f"SELECT * FROM {_unnest(['uuid', *ORDER_IDENTITY.values(), *ORDER_COLUMNS.values()])}"
+)
+_ORDERS = (
+    f"UPDATE orders o SET {', '.join(f'{column} = u.{column}' for column in ORDER_COLUMNS)} "
+    f"FROM {_unnest(['uuid', *ORDER_COLUMNS.values()])} AS u(order_id, {', '.join(ORDER_COLUMNS)}) "
+    "WHERE o.order_id = u.order_id"
+)
+_FILLS = (
+    "INSERT INTO fills (market_id, seq, fill_index, trade_id, order_id, user_id, venue, liquidity, side, outcome, "
+    "price_micros, quantity_micros, cost_micros, fee_micros, netted_micros, time) SELECT * FROM "
+    + _unnest(["uuid", "bigint", "integer", "uuid", "uuid", "uuid", *["text"] * 4, *["bigint"] * 6])
+)
+_TRADES = (
+    "INSERT INTO trades (market_id, seq, trade_index, trade_id, order_id, venue, kind, outcome, taker_side, "
+    "price_micros, quantity_micros, time) SELECT * FROM "
+    + _unnest(["uuid", "bigint", "integer", "uuid", "uuid", *["text"] * 4, *["bigint"] * 3])
+)
+_LEDGER = (
+    "INSERT INTO trade_ledger (event_time, market_id, event_seq, user_id, kind, points_micros, yes_micros, "
+    "no_micros, balance_after_micros) SELECT * FROM "
+    + _unnest(["bigint", "uuid", "bigint", "uuid", "text", *["bigint"] * 4])
+)
+_EVENTS = (
+    "INSERT INTO events (market_id, seq, shard_id, commit_seq, epoch, time, kind, actor_id, payload, hash) "
+    "SELECT * FROM "
+    + _unnest(["uuid", "bigint", "integer", *["bigint"] * 3, "text", "uuid", "text", "text"])
+)
