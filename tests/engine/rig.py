@@ -179,6 +179,7 @@ class Rig:
             return
         assert isinstance(expected, Answer), expected
         self.hits[f"{type(command).__name__} accepted"] += 1
+        self.hits["commands"] += 1
         self.record(answer)
         owed = self.state.market.owed > self.state.market.payable
         self.hits["pro rata"] += owed
