@@ -1,0 +1,214 @@
+"""The HTTP side: from a request to a `Call`, from an `Answer` or a refusal to a response. Knows no route by name."""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api_gateway.clients import Clients
+from api_gateway.metrics import REQUEST_SECONDS, REQUESTS
+from api_gateway.routing import Access, Answer, Call, Route
+from runtime.errors import ApiError, ErrorCode, FieldError
+from runtime.surprises import as_api_error
+from runtime.tokens import Identity, TokenVerifier
+from runtime.tracing import begin_request, current_request_id, current_trace_id
+
+BODY_MAX_BYTES = 64 * 1024
+QUERY_VALUE_MAX_CHARACTERS = 1_000
+USER_AGENT_MAX_CHARACTERS = 200
+RETRY_AFTER_SECONDS = "1"
+_KEY = re.compile(r"[\x21-\x7e]{1,190}")  # with an item's number it stays within 200
+_SAFE_METHODS = frozenset({"GET"})
+_ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What every request needs."""
+
+    clients: Clients
+    verifier: TokenVerifier
+    request_seconds: float
+
+
+def make_app(edge: Edge, routes: Sequence[Route]) -> web.Application:
+    """Whatever is not a route of the list is refused."""
+    app = web.Application(client_max_size=BODY_MAX_BYTES)
+    for route in routes:
+        app.router.add_route(route.method, route.path, _endpoint(edge, route))
+    app.router.add_route("*", "/{unknown:.*}", _unknown(routes))
+    return app
+
+
+def _endpoint(edge: Edge, route: Route) -> Any:
+    async def handle(request: web.Request) -> web.Response:
+        started = time.monotonic()
+        span = begin_request(
+            f"{route.method} {route.path}", _lower(request.headers), remaining_seconds=edge.request_seconds
+        )
+        try:
+            response = await _answered(edge, route, request)
+        finally:
+            span.end()
+        REQUESTS.labels(route.method, route.path, str(response.status)).inc()
+        REQUEST_SECONDS.labels(route.path).observe(time.monotonic() - started)
+        return response
+
+    return handle
+
+
+def _unknown(routes: Sequence[Route]) -> Any:
+    """404, or 405 where the path is one of ours."""
+    methods: dict[str, list[str]] = {}
+    for route in routes:
+        methods.setdefault(re.sub(r"\{\w+\}", "[^/]+", route.path), []).append(route.method)
+
+    async def handle(request: web.Request) -> web.Response:
+        begin_request("unknown", _lower(request.headers)).end()
+        for pattern, allowed in methods.items():
+            if re.fullmatch(pattern, request.path):
+                response = _problem(ApiError(ErrorCode.METHOD_NOT_ALLOWED))
+                response.headers["Allow"] = ", ".join(sorted(allowed))
+                return response
+        return _problem(ApiError(ErrorCode.NOT_FOUND))
+
+    return handle
+
+
+async def _answered(edge: Edge, route: Route, request: web.Request) -> web.Response:
+    try:
+        async with asyncio.timeout(edge.request_seconds):
+            call = await _call(edge, route, request)
+            answer = await route.handler(call)
+        return _response(route, request, answer)
+    except TimeoutError:
+        return _problem(ApiError(ErrorCode.DEADLINE_EXCEEDED))
+    except web.HTTPRequestEntityTooLarge:
+        return _problem(ApiError(ErrorCode.PAYLOAD_TOO_LARGE))
+    except (web.HTTPException, web.RequestPayloadError):
+        return _problem(ApiError(ErrorCode.MALFORMED_REQUEST))
+    except Exception as error:  # the one place where surprises end; as_api_error logs them
+        return _problem(as_api_error(error))
+
+
+async def _call(edge: Edge, route: Route, request: web.Request) -> Call:
+    """Who calls is settled before the body is read."""
+    authorization = _single(request, "Authorization")
+    identity = await _identity(edge.verifier, route.access, authorization)
+    return Call(
+        clients=edge.clients,
+        parameters=request.match_info,
+        query=_query(request),
+        body=b"" if request.method in _SAFE_METHODS else await _body(request),
+        idempotency_key=_idempotency_key(request),
+        user_agent=request.headers.get("User-Agent", "")[:USER_AGENT_MAX_CHARACTERS],
+        authorization=authorization,
+        identity=identity,
+    )
+
+
+async def _identity(verifier: TokenVerifier, access: Access, authorization: str | None) -> Identity | None:
+    if access is Access.OPEN:
+        return None  # a stale token must not stop anybody from logging in
+    if authorization is None:
+        if access is Access.PUBLIC:
+            return None
+        raise ApiError(ErrorCode.UNAUTHENTICATED)
+    identity = await verifier.identity(authorization)
+    if access is Access.ADMIN:
+        identity.require("admin")
+    return identity
+
+
+def _single(request: web.Request, name: str) -> str | None:
+    values = request.headers.getall(name, [])
+    if len(values) > 1:
+        raise ApiError(ErrorCode.MALFORMED_REQUEST, f"the header {name} came more than once")
+    return values[0] if values else None
+
+
+def _idempotency_key(request: web.Request) -> str:
+    key = _single(request, "Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise ApiError(
+            ErrorCode.INVALID_ARGUMENT, "Idempotency-Key is 1..190 printable ASCII characters without spaces"
+        )
+    return key or ""
+
+
+def _query(request: web.Request) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in found:
+            raise ApiError(ErrorCode.INVALID_ARGUMENT, fields=[FieldError(f"/{name[:100]}", "given twice")])
+        if len(value) > QUERY_VALUE_MAX_CHARACTERS or "\x00" in value or not _is_text(value):
+            raise ApiError(ErrorCode.INVALID_ARGUMENT, fields=[FieldError(f"/{name[:100]}", "not accepted")])
+        found[name] = value
+    return found
+
+
+def _is_text(value: str) -> bool:
+    """No lone surrogates, which undecodable escapes leave behind."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+async def _body(request: web.Request) -> bytes:
+    if not request.body_exists:
+        return b""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+    if request.content_length is not None and request.content_length > BODY_MAX_BYTES:
+        raise ApiError(ErrorCode.PAYLOAD_TOO_LARGE)
+    body = await request.read()
+    if body and request.content_type != "application/json":
+        raise ApiError(ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+    return body
+
+
+def _response(route: Route, request: web.Request, answer: Answer) -> web.Response:
+    headers = {**_ALWAYS, **answer.headers, "X-Request-Id": current_request_id()}
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    body = b"" if answer.body is None else orjson.dumps(answer.body)
+    # An administrator's view of a DRAFT is not for caches.
+    is_public = route.access is Access.PUBLIC and "Authorization" not in request.headers
+    headers["Cache-Control"] = "public, no-cache" if is_public else "no-store"
+    if route.access is Access.PUBLIC:
+        headers["Vary"] = "Authorization"
+    if is_public and answer.status == 200:
+        headers["ETag"] = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        if _is_known(request.headers.get("If-None-Match", ""), headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=headers)
+    return web.Response(body=body, status=answer.status, headers=headers, content_type="application/json")
+
+
+def _is_known(condition: str, tag: str) -> bool:
+    return condition.strip() == "*" or tag in {
+        item.strip().removeprefix("W/") for item in condition.split(",")
+    }
+
+
+def _problem(error: ApiError) -> web.Response:
+    headers = {**_ALWAYS, "Cache-Control": "no-store", "X-Request-Id": current_request_id()}
+    if error.code.http_status in (429, 503):
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if error.code.http_status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(
+        body=orjson.dumps(error.problem(current_trace_id())),
+        status=error.code.http_status,
+        headers=headers,
+        content_type="application/problem+json",
+    )
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

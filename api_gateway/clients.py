@@ -1,0 +1,19 @@
+"""The services behind the gateway."""
+
+from dataclasses import dataclass
+
+from predmarket.auth.v1 import auth_pb2_grpc
+from predmarket.db.v1 import db_pb2_grpc
+from runtime.clock import Clock
+from runtime.order_shards import OrderShards
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What handlers call."""
+
+    auth: auth_pb2_grpc.AuthServiceStub
+    database: db_pb2_grpc.DbServiceStub
+    orders: OrderShards
+    clock: Clock
+    ws_url: str

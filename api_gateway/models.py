@@ -1,0 +1,256 @@
+"""Bodies and queries of the API. Strict: no unknown fields, no number for a text, no true for 1."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from runtime.clock import from_rfc3339
+from runtime.ids import is_canonical_uuid
+
+AMOUNT_MAX_MICROS = 10**15
+PRICE_MAX_MICROS = 999_999
+BATCH_MAX = 50
+PAGE_MAX = 200
+TIME_MAX_MICROS = 253_402_300_799_999_999  # the year 9999
+
+
+def _canonical(text: str) -> str:
+    if not is_canonical_uuid(text):
+        raise ValueError("must be a lower-case UUID with dashes")
+    return text
+
+
+def _time(text: str) -> str:
+    try:
+        micros = from_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time such as 2030-01-02T03:04:05.000006Z") from None
+    if not 0 < micros <= TIME_MAX_MICROS:
+        raise ValueError("must lie between 1970 and 9999")
+    return text
+
+
+Id = Annotated[str, Field(max_length=36), AfterValidator(_canonical)]
+Time = Annotated[str, Field(max_length=40), AfterValidator(_time)]
+Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MICROS)]
+Price = Annotated[int, Field(ge=1, le=PRICE_MAX_MICROS)]
+Side = Literal["BUY", "SELL"]
+Outcome = Literal["YES", "NO"]
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+Limit = Annotated[int, Field(ge=1, le=PAGE_MAX)]
+Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
+Cursor = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")]
+
+
+def micros_of(text: str | None) -> int:
+    """Microseconds since the epoch; 0 for no time."""
+    return 0 if text is None else from_rfc3339(text)
+
+
+class Strict(BaseModel):
+    """What every body and query is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Register(Strict):
+    """A new account. What a good password is, auth_service says."""
+
+    email: str = Field(max_length=320)
+    password: SecretStr = Field(max_length=1_024)
+    display_name: str = Field(default="", max_length=200)
+
+
+class LogIn(Strict):
+    """Who wants a session."""
+
+    email: str = Field(max_length=320)
+    password: SecretStr = Field(max_length=1_024)
+
+
+class Refresh(Strict):
+    """A refresh token; it works once."""
+
+    refresh_token: SecretStr = Field(min_length=1, max_length=4_096)
+
+
+class LogOut(Strict):
+    """Without a token the session of the access token ends."""
+
+    refresh_token: SecretStr | None = Field(default=None, max_length=4_096)
+
+
+class UpdateMe(Strict):
+    """What is absent stays."""
+
+    display_name: str | None = Field(default=None, max_length=200)
+
+
+class PlaceOrder(Strict):
+    """One order. Which fields go together, the engine says."""
+
+    market_id: Id
+    side: Side
+    outcome: Outcome
+    type: Literal["LIMIT", "MARKET"]
+    time_in_force: Literal["GTC", "GTD", "IOC", "FOK"] | None = None
+    price_micros: Price | None = None
+    quantity_micros: Amount | None = None
+    amount_micros: Amount | None = None
+    close_position: bool = False
+    post_only: bool = False
+    self_trade: Literal["CANCEL_TAKER", "CANCEL_MAKER"] | None = None
+    expires_at: Time | None = None
+    max_slippage_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    expected_price_micros: Price | None = None
+    client_order_id: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")
+    dry_run: bool = False
+
+
+class AmendOrder(Strict):
+    """New totals; at least one."""
+
+    price_micros: Price | None = None
+    quantity_micros: Amount | None = None
+    market_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.price_micros is None and self.quantity_micros is None:
+            raise ValueError("state price_micros, quantity_micros or both")
+        return self
+
+
+class Sets(Strict):
+    """Sets to mint or merge."""
+
+    quantity_micros: Amount
+
+
+class Terms(Strict):
+    """A market's terms; lengths and rules are the engine's to judge, sizes are bounded here."""
+
+    question: str = Field(min_length=1, max_length=300)
+    description: str = Field(default="", max_length=10_000)
+    rules: str = Field(default="", max_length=10_000)
+    resolution_source: str = Field(default="", max_length=1_000)
+    category: str = Field(default="", max_length=60)
+    tick_micros: Literal[10_000, 1_000] = 10_000
+    fee_bps: int | None = Field(default=None, ge=0, le=1_000)
+    liquidity_micros: Amount
+    initial_probability_micros: int = Field(default=500_000, ge=1_000, le=999_000)
+    opens_at: Time | None = None
+    closes_at: Time | None = None
+
+
+class EditTerms(Strict):
+    """What is absent stays; null takes a time away."""
+
+    question: str | None = Field(default=None, min_length=1, max_length=300)
+    description: str | None = Field(default=None, max_length=10_000)
+    rules: str | None = Field(default=None, max_length=10_000)
+    resolution_source: str | None = Field(default=None, max_length=1_000)
+    category: str | None = Field(default=None, max_length=60)
+    tick_micros: Literal[10_000, 1_000] | None = None
+    fee_bps: int | None = Field(default=None, ge=0, le=1_000)
+    liquidity_micros: Amount | None = None
+    initial_probability_micros: int | None = Field(default=None, ge=1_000, le=999_000)
+    opens_at: Time | None = None
+    closes_at: Time | None = None
+
+
+class Step(Strict):
+    """Activate, pause, resume."""
+
+    dry_run: bool = False
+
+
+class Resolve(Strict):
+    """A decision."""
+
+    outcome: Literal["YES", "NO", "AMBIGUOUS"]
+    reason: Reason
+    dry_run: bool = False
+
+
+class CancelMarket(Strict):
+    """`pro_rata`: share what is there when it does not suffice."""
+
+    reason: Reason
+    pro_rata: bool = False
+    dry_run: bool = False
+
+
+class Grant(Strict):
+    """Points for one user; a negative amount takes back."""
+
+    kind: Literal["PROMOTION", "REWARD", "CORRECTION"]
+    amount_micros: int = Field(ge=-AMOUNT_MAX_MICROS, le=AMOUNT_MAX_MICROS)
+    reason: Reason
+
+
+class Sweep(Strict):
+    """Which market's revenue."""
+
+    market_id: Id
+
+
+class MarketQuery(Strict):
+    """`market_id=` of the query."""
+
+    market_id: Id
+
+
+class BookQuery(Strict):
+    """Levels a side; absent: all."""
+
+    depth: Annotated[int, Field(ge=1, le=1_000)] | None = None
+
+
+class Page(Strict):
+    """Newest first."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class MarketsPage(Page):
+    """Which markets."""
+
+    status: Literal["DRAFT", "ACTIVE", "PAUSED", "RESOLVED", "CANCELLED"] | None = None
+    category: str | None = Field(default=None, min_length=1, max_length=60)
+    q: str | None = Field(default=None, min_length=1, max_length=100)
+    sort: Literal["newest", "volume", "closing"] = "newest"
+
+
+class HistoryPage(Page):
+    """Of one market, or of all."""
+
+    market_id: Id | None = None
+
+
+class OrdersPage(HistoryPage):
+    """Which of the caller's orders."""
+
+    status: Literal["OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED"] | None = None
+    open_only: Literal["true", "false"] = "false"
+
+
+class FillsPage(HistoryPage):
+    """Which of the caller's fills."""
+
+    order_id: Id | None = None
+
+
+class LedgerPage(HistoryPage):
+    """Which rows of the caller's ledger."""
+
+    kind: Word | None = None
+
+
+class AuditPage(Page):
+    """Which rows of the audit log."""
+
+    actor_id: Id | None = None
+    target: Word | None = None
+    action: Word | None = None

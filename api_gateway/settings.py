@@ -1,0 +1,23 @@
+"""What api_gateway can be told, from environment variables (names in capitals)."""
+
+from pydantic import Field
+
+from runtime.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """The service's."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    """Where the public API listens; 0: a free port."""
+    auth_grpc: str
+    """host:port of auth_service."""
+    db_grpc: str
+    """host:port of db_service."""
+    order_grpc: str
+    """host:port of every order_service process, divided by commas."""
+    ws_url: str = ""
+    """The WebSocket's address, shown at /version."""
+    request_seconds: float = Field(default=10.0, gt=0, le=60)
+    """How long one request may take; then 504."""
