@@ -9,9 +9,18 @@ import typer
 from pydantic import ValidationError
 
 from db_service.migrate import MigrationError, migrate
-from db_service.settings import CommandSettings
+from db_service.process import serve
+from db_service.settings import CommandSettings, DbSettings
+from runtime.lifecycle import run_service
 
 app = typer.Typer(add_completion=False, help="The database: schema, checks, reads.")
+
+
+@app.callback(invoke_without_command=True)
+def serve_command(context: typer.Context) -> None:
+    """Without a command: serve reads on gRPC."""
+    if context.invoked_subcommand is None:
+        run_service("db_service", DbSettings, serve)
 
 
 def command_settings() -> CommandSettings:
