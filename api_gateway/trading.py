@@ -7,7 +7,6 @@ from typing import Any
 from api_gateway import models, shapes, strict_json
 from api_gateway.checks import parsed
 from api_gateway.routing import Answer, Call
-from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode, FieldError
 
