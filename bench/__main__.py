@@ -1,0 +1,45 @@
+"""`python -m bench [--quick] [--runs N] [--only SECTION ...]`: exits 1 when any answer was an error."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from bench import engines
+from bench.report import BenchError, Measured, Section, measure, write_json
+
+RUNS = 5
+
+SECTIONS: dict[str, Callable[[bool], Section]] = {"engine": engines.section}
+
+
+def main() -> int:
+    """Every section that was asked for, a table each, and one JSON file."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument(
+        "--runs", type=int, default=None, help=f"interleaved runs, default {RUNS} (1 with --quick)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small loads: whether it works, not how fast it is"
+    )
+    parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), default=tuple(SECTIONS))
+    options = parser.parse_args()
+    runs = options.runs or (1 if options.quick else RUNS)
+    console = Console()
+    done: list[Measured] = []
+    try:
+        for name in options.only:
+            done.append(measure(SECTIONS[name](options.quick), runs, console))
+    except BenchError as error:
+        console.print(f"[bold red]failed:[/bold red] {error}", markup=True, highlight=False)
+        return 1
+    path = write_json(done, (), runs, options.quick)
+    console.print(f"Written to {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
