@@ -45,7 +45,7 @@ def _refusal(
     offered = request.headers.get("Sec-WebSocket-Protocol")
     if offered is not None and PROTOCOL not in {name.strip() for name in offered.split(",")}:
         return ApiError(ErrorCode.MALFORMED_REQUEST, f"the subprotocol is {PROTOCOL}")
-    if not web.WebSocketResponse().can_prepare(request).ok:
+    if not web.WebSocketResponse(protocols=(PROTOCOL,)).can_prepare(request).ok:
         return ApiError(ErrorCode.MALFORMED_REQUEST, "a WebSocket handshake is expected")
     return None
 

@@ -96,12 +96,20 @@ class Sources:
             async with asyncio.timeout(RECOVER_SECONDS):
                 while not found or found[-1].seq < until_seq:
                     for raw in await subscription.fetch(RECOVER_BATCH, timeout=1):
-                        message = trade_message(raw.data)
-                        if message.seq > after_seq:
-                            found.append(message)
                         await raw.ack()
+                        message = _readable(raw.data)
+                        if message is not None and message.seq > after_seq:
+                            found.append(message)
         except (TimeoutError, NatsError):
             log.info("the stream has no more trades", market_id=market_id, after_seq=after_seq)
         finally:
             await subscription.unsubscribe()
         return found
+
+
+def _readable(data: bytes) -> TradeMessage | None:
+    """None for what is no trade message: it was reported when it was heard."""
+    try:
+        return trade_message(data)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

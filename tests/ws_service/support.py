@@ -1,0 +1,172 @@
+"""A running ws_service on a real NATS, and an order_service's book for it to read."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import nats
+import orjson
+from nats.aio.client import Client
+
+from predmarket.common.v1 import common_pb2
+from predmarket.order.v1 import order_pb2, order_pb2_grpc
+from runtime.errors import ApiError, ErrorCode
+from runtime.grpc_server import GrpcServer
+from runtime.lifecycle import Process
+from runtime.ops_http import OpsServer
+from runtime.ports import free_port
+from ws_service.book import checksum
+from ws_service.process import serve
+from ws_service.session import PROTOCOL
+from ws_service.settings import WsSettings
+
+Frame = dict[str, Any]
+
+
+class Books(order_pb2_grpc.OrderServiceServicer, order_pb2_grpc.ShardServiceServicer):
+    """The reads of one order_service process, by the protocol's rules."""
+
+    def __init__(self) -> None:
+        self.books: dict[str, order_pb2.GetBookResponse] = {}
+        self.reads = 0
+        self.address = ""
+
+    def put(self, market_id: str, **fields: Any) -> order_pb2.GetBookResponse:
+        base: dict[str, Any] = {"epoch": 1, "seq": 1, "time": 1, "status": "ACTIVE"}
+        self.books[market_id] = order_pb2.GetBookResponse(market_id=market_id, **{**base, **fields})
+        return self.books[market_id]
+
+    async def GetBook(self, request: order_pb2.GetBookRequest, context: Any) -> order_pb2.GetBookResponse:
+        self.reads += 1
+        if request.market_id not in self.books:
+            raise ApiError(ErrorCode.MARKET_NOT_FOUND)
+        return self.books[request.market_id]
+
+    async def GetMarket(self, request: order_pb2.GetMarketRequest, context: Any) -> Any:
+        book = self.books[request.market_id]
+        market = common_pb2.Market(market_id=book.market_id, seq=book.seq, status=book.status)
+        return order_pb2.GetMarketResponse(market=market)
+
+    async def ListShards(self, request: order_pb2.ListShardsRequest, context: Any) -> Any:
+        shard = order_pb2.Shard(shard=0, owner="o", address=self.address, epoch=1)
+        return order_pb2.ListShardsResponse(shards=[shard], market_shard=0)
+
+
+@dataclass(slots=True)
+class Live:
+    """A running service with what feeds it."""
+
+    url: str
+    books: Books
+    bus: Client
+    process: Process
+    http: aiohttp.ClientSession
+    stack: AsyncExitStack
+
+    async def publish(self, market: str, kind: str, **message: Any) -> None:
+        await self.bus.publish(f"market.{market}.{kind}", orjson.dumps(message))
+        await self.bus.flush()
+
+    async def change(
+        self, market_id: str, prev_seq: int, seq: int, *levels: list[Any], epoch: int = 1
+    ) -> None:
+        """A book message."""
+        pool = {"yes_micros": seq, "no_micros": seq}
+        fields = {
+            "epoch": epoch,
+            "prev_seq": prev_seq,
+            "seq": seq,
+            "time": seq,
+            "levels": levels,
+            "pool": pool,
+        }
+        await self.publish(market_id, "book", market_id=market_id, status="ACTIVE", **fields)
+
+    async def connect(self, **options: Any) -> "Reader":
+        protocols = options.pop("protocols", (PROTOCOL,))
+        socket = await self.http.ws_connect(self.url, protocols=protocols, max_msg_size=0, **options)
+        reader = Reader(socket)
+        assert (await reader.next())["type"] == "hello"
+        return reader
+
+
+@dataclass(slots=True)
+class Reader:
+    """A client that keeps books as PROTOCOL says."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    bids: dict[int, int] = field(default_factory=dict)
+    asks: dict[int, int] = field(default_factory=dict)
+    seq: int = 0
+
+    async def next(self, seconds: float = 5) -> Frame:
+        message = await self.socket.receive(timeout=seconds)
+        assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
+        frame: Frame = orjson.loads(message.data)
+        return frame
+
+    async def until(self, kind: str) -> Frame:
+        while (frame := await self.next())["type"] != kind:
+            pass
+        return frame
+
+    async def send(self, **command: Any) -> None:
+        await self.socket.send_str(orjson.dumps(command).decode())
+
+    async def subscribe(self, channel: str, *market_ids: str) -> Frame:
+        await self.send(id=1, cmd="subscribe", channel=channel, market_ids=list(market_ids))
+        return await self.next()
+
+    async def book(self) -> Frame:
+        """The next book frame, applied and checked."""
+        frame = await self.next()
+        if frame["type"] == "book.snapshot":
+            self.bids.clear()
+            self.asks.clear()
+        else:
+            assert frame["type"] == "book.delta", frame
+            assert frame["prev_seq"] == self.seq
+        for side, changes in ((self.bids, frame["bids"]), (self.asks, frame["asks"])):
+            for price, quantity in changes:
+                side[price] = quantity
+                if not quantity:
+                    del side[price]
+        self.seq = frame["seq"]
+        bids, asks = sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
+        assert frame["checksum"] == checksum(bids, asks)
+        return frame
+
+    async def closed_with(self, seconds: float = 5) -> int | None:
+        """Reads on until the server closes; its code."""
+        async with asyncio.timeout(seconds):
+            async for _ in self.socket:
+                pass
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def run_live(nats_url: str, **changes: Any) -> AsyncIterator[Live]:
+    """The service as `python -m ws_service` wires it, in this loop."""
+    async with AsyncExitStack() as outer:
+        books = Books()
+        services = ["predmarket.order.v1.OrderService", "predmarket.order.v1.ShardService"]
+        server = GrpcServer(host="127.0.0.1", port=0, services=services)
+        order_pb2_grpc.add_OrderServiceServicer_to_server(books, server.grpc)
+        order_pb2_grpc.add_ShardServiceServicer_to_server(books, server.grpc)
+        await server.start()
+        outer.push_async_callback(server.stop, 0)
+        books.address = f"127.0.0.1:{server.port}"
+        bus = await nats.connect(nats_url)
+        outer.push_async_callback(bus.close)
+        fields = {"nats_url": nats_url, "order_grpc": books.address, "http_port": free_port()}
+        settings = WsSettings(**{**fields, "goaway_spread_seconds": 0.1, **changes})
+        ops = OpsServer(host="127.0.0.1", port=0)
+        stack = await outer.enter_async_context(AsyncExitStack())
+        process = Process("ws_service", settings, stack, ops)
+        await serve(process, settings)
+        http = await outer.enter_async_context(aiohttp.ClientSession())
+        url = f"http://127.0.0.1:{settings.http_port}/ws/v1"
+        yield Live(url, books, bus, process, http, stack)
