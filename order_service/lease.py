@@ -1,0 +1,192 @@
+"""Which shards are ours. Leases live in PostgreSQL, by its clock; a takeover raises the epoch, commits that, then loads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from db_service.store import loading
+from engine.core import Engine
+from order_service.failpoints import FailPoints
+from order_service.jobs import Jobs
+from order_service.metrics import EPOCH
+from order_service.relay import Relay
+from order_service.routing import Router
+from order_service.seen_keys import SeenKeys
+from order_service.settings import OrderSettings
+from order_service.shard import Shard
+from order_service.writer import LostShard, Ownership, Writer
+from runtime.clock import Clock
+from runtime.logs import get_logger
+from runtime.postgres import Pool
+from runtime.surprises import AWAY
+
+log = get_logger(__name__)
+
+KEYS_PER_READ = 10_000
+
+_TAKE = """
+    UPDATE shards SET epoch = epoch + 1, owner = $2, address = $3,
+        lease_expires_at = clock_timestamp() + make_interval(secs => $4)
+    WHERE shard_id = $1 AND (owner = $2
+        OR lease_expires_at + make_interval(secs => $5) < clock_timestamp() AND (owner <> '' OR $6))
+    RETURNING epoch, commit_seq, last_event_time
+"""
+_RELEASE = "UPDATE shards SET lease_expires_at = '-infinity' WHERE shard_id = $1 AND epoch = $2"
+
+
+class WrongShardCount(Exception):
+    """This process was configured for another number of shards than the database has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """This process among its kind."""
+
+    instance: str
+    address: str
+
+
+class Leases:
+    """Takes shards, runs them, and gives them back at the end."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        settings: OrderSettings,
+        router: Router,
+        clock: Clock,
+        me: Me,
+        make_relay: Callable[[int], Relay],
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._router = router
+        self._clock = clock
+        self._me = me
+        self._make_relay = make_relay
+        self._fail_points = FailPoints(settings.fail_point)
+        self._shard_count = 0
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._since = clock.monotonic_seconds()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Checks the number of shards and takes what is preferred and free. Raises WrongShardCount."""
+        stored = await self._pool.fetchval("SELECT value FROM settings WHERE name = 'shard_count'")
+        wanted = self._settings.shard_count
+        if stored is None or (wanted and int(stored) != wanted):
+            raise WrongShardCount(f"SHARD_COUNT is {wanted}, the database has {stored} shards")
+        self._shard_count = int(stored)
+        await self._look()
+
+    async def run(self) -> None:
+        """Looks for free shards until stopped."""
+        while not self._stopping:
+            await asyncio.sleep(min(1.0, self._settings.lease_seconds / 5))
+            try:
+                await self._look()
+            except AWAY as error:
+                log.warning("could not look for shards", error=type(error).__name__)
+
+    async def stop(self) -> None:
+        """Serve what waits, then give the leases back."""
+        self._stopping = True
+        shards = list(self._router.owned.values())
+        for shard in shards:
+            shard.stop()
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=8.0)
+        for shard in shards:
+            hold = shard.writer.hold
+            await self._pool.execute(_RELEASE, hold.shard_id, hold.epoch, timeout=1.0)
+
+    async def _look(self) -> None:
+        for shard_id in range(self._shard_count):
+            if shard_id not in self._running and not self._stopping:
+                await self._try(shard_id)
+
+    async def _try(self, shard_id: int) -> None:
+        preferred = shard_id in self._settings.preferred_shards()
+        lease_seconds = self._settings.lease_seconds
+        # A stand-by leaves the one who prefers the shard some time to come first.
+        waited = self._clock.monotonic_seconds() - self._since > 2 * lease_seconds
+        row = await self._pool.fetchrow(
+            _TAKE,
+            shard_id,
+            self._me.instance,
+            self._me.address,
+            lease_seconds,
+            0.0 if preferred else lease_seconds / 5,
+            preferred or waited,
+            timeout=5.0,
+        )
+        if row is None:
+            return
+        hold = Ownership(shard_id, row["epoch"], row["commit_seq"], row["last_event_time"])
+        log.info("took a shard", shard=shard_id, epoch=hold.epoch, commit_seq=hold.commit_seq)
+        shard, relay = await self._load(hold)
+        self._router.owned[shard_id] = shard
+        EPOCH.labels(str(shard_id)).set(hold.epoch)
+        self._running[shard_id] = asyncio.create_task(self._own(shard, relay), name=f"shard {shard_id}")
+
+    async def _load(self, hold: Ownership) -> tuple[Shard, Relay]:
+        """After the epoch is committed nobody else writes, so what is read now is final."""
+        async with self._pool.acquire() as connection:
+            state = await loading.load_shard(connection, hold.shard_id)  # type: ignore[arg-type]
+            last_trades = await loading.load_last_trades(connection, hold.shard_id)  # type: ignore[arg-type]
+        writer = Writer(
+            url=self._settings.database_url.get_secret_value(),
+            name=f"{self._me.instance} shard {hold.shard_id}",
+            lease_seconds=self._settings.lease_seconds,
+            hold=hold,
+            fail_points=self._fail_points,
+        )
+        relay = self._make_relay(hold.shard_id)
+        shard = Shard(
+            engine=Engine(state),
+            writer=writer,
+            seen=SeenKeys(),
+            limits=self._settings.limits(),
+            clock=self._clock,
+            fail_points=self._fail_points,
+            on_committed=relay.wake,
+            last_trade_seq=last_trades,
+        )
+        return shard, relay
+
+    async def _own(self, shard: Shard, relay: Relay) -> None:
+        """Until stopped or lost; its helpers end with it."""
+        helpers = [
+            asyncio.create_task(relay.run(), name="relay"),
+            asyncio.create_task(Jobs(shard, self._settings).run(), name="jobs"),
+            asyncio.create_task(self._load_keys(shard), name="keys"),
+        ]
+        try:
+            await shard.run()
+        except LostShard:
+            log.error("lost a shard", shard=shard.shard_id, epoch=shard.writer.hold.epoch)
+        finally:
+            self._router.owned.pop(shard.shard_id, None)
+            EPOCH.labels(str(shard.shard_id)).set(0)
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            self._running.pop(shard.shard_id, None)
+
+    async def _load_keys(self, shard: Shard) -> None:
+        """In the background; until it is done every key asks the table."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    keys = connection.cursor("SELECT user_id, key FROM idempotency", prefetch=KEYS_PER_READ)
+                    async for row in keys:
+                        shard.seen.add(str(row["user_id"]), row["key"])
+            except AWAY as error:
+                log.warning("could not load keys", error=type(error).__name__)
+                await asyncio.sleep(1.0)
+            else:
+                shard.seen.ready = True
+                return

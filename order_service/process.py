@@ -1,0 +1,55 @@
+"""Wires order_service, top to bottom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from order_service.failpoints import FailPoints
+from order_service.lease import Leases, Me
+from order_service.relay import Bus, Relay
+from order_service.routing import Router
+from order_service.rpc_admin import MarketAdminServicer, PointsServicer, ShardServicer
+from order_service.rpc_batches import BatchServicer
+from order_service.settings import OrderSettings
+from predmarket.order.v1 import order_pb2_grpc
+from runtime import postgres
+from runtime.lifecycle import Process
+
+SERVICES = ("OrderService", "MarketAdminService", "PointsService", "ShardService")
+
+
+async def serve(process: Process, settings: OrderSettings) -> None:
+    """Starts everything; returns when the process can serve."""
+    url = settings.database_url.get_secret_value()
+    pool = await process.enter(postgres.open_pool(url, name=process.instance))
+    process.ready_when("postgres", lambda: postgres.answers(pool))
+    bus = Bus(settings.nats_url.get_secret_value(), process.instance)
+    process.on_stop(bus.close)
+    router = Router(pool, process.clock)
+    leases = Leases(
+        pool=pool,
+        settings=settings,
+        router=router,
+        clock=process.clock,
+        me=Me(process.instance, settings.address()),
+        make_relay=lambda shard_id: Relay(
+            pool=pool,
+            bus=bus,
+            shard_id=shard_id,
+            max_bytes=settings.bus_max_bytes,
+            fail_points=FailPoints(settings.fail_point),
+        ),
+    )
+    process.on_stop(leases.stop)
+    await leases.start()
+    process.spawn(leases.run(), name="leases")
+    verifier = process.token_verifier()
+
+    def add(server: Any) -> None:
+        orders = BatchServicer(router, verifier, settings.trade_window)
+        order_pb2_grpc.add_OrderServiceServicer_to_server(orders, server)
+        order_pb2_grpc.add_MarketAdminServiceServicer_to_server(MarketAdminServicer(router, verifier), server)
+        order_pb2_grpc.add_PointsServiceServicer_to_server(PointsServicer(router, verifier), server)
+        order_pb2_grpc.add_ShardServiceServicer_to_server(ShardServicer(router), server)
+
+    await process.serve_grpc([f"predmarket.order.v1.{name}" for name in SERVICES], add)

@@ -1,0 +1,254 @@
+"""Durable events to the bus, in commit order, at least once. PostgreSQL is the queue; NATS away never stops trading."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import StorageType, StreamConfig
+from nats.js.errors import Error as JetStreamError
+
+from db_service.store import loading
+from engine.core import is_system_stream
+from engine.events import Event, decode
+from engine.replay import new_order
+from engine.state import MarketStatus, Order
+from order_service import messages
+from order_service.failpoints import FailPoints
+from order_service.messages import Message
+from order_service.metrics import RELAY_BEHIND
+from runtime.bus import ensure_stream, open_bus
+from runtime.logs import get_logger
+from runtime.postgres import Pool
+from runtime.surprises import AWAY
+
+log = get_logger(__name__)
+
+TARGET = "nats"
+EVENTS_PER_PASS = 200
+IDLE_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+RETRIED: tuple[type[BaseException], ...] = (*AWAY, nats.errors.Error, JetStreamError)
+ACK_SECONDS = 5.0
+MAX_AGE_SECONDS = 24 * 3_600.0
+LIFECYCLE = frozenset(
+    {
+        "EDIT_MARKET",
+        "ACTIVATE_MARKET",
+        "PAUSE_MARKET",
+        "RESUME_MARKET",
+        "RESOLVE_MARKET",
+        "CANCEL_MARKET",
+        "PAY_HOLDERS",
+    }
+)
+
+
+def streams(max_bytes: int) -> list[StreamConfig]:
+    """Both bounded: a reader that is too far behind reads PostgreSQL."""
+    return [
+        StreamConfig(
+            name=name,
+            subjects=[subject],
+            max_bytes=max_bytes,
+            max_age=MAX_AGE_SECONDS,
+            storage=StorageType.FILE,
+            duplicate_window=120,
+        )
+        for name, subject in (("MARKET_EVENTS", "market.>"), ("USER_EVENTS", "user.>"))
+    ]
+
+
+class Bus:
+    """The connection to NATS, made when a relay first needs it: NATS may come later than we do."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._lock = asyncio.Lock()
+        self._stack = AsyncExitStack()
+        self._client: Client | None = None
+
+    async def stream(self) -> JetStreamContext:
+        """Raises TimeoutError while NATS was never there."""
+        async with self._lock:
+            if self._client is None:
+                opened = open_bus(self._url, name=self._name, wait=False)
+                self._client = await self._stack.enter_async_context(opened)
+        return self._client.jetstream(timeout=ACK_SECONDS)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+class Relay:
+    """One shard's. What it remembers can be lost at any moment: it is read again."""
+
+    def __init__(
+        self, *, pool: Pool, bus: Bus, shard_id: int, max_bytes: int, fail_points: FailPoints
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._shard_id = shard_id
+        self._max_bytes = max_bytes
+        self._fail_points = fail_points
+        self._woken = asyncio.Event()
+        self._pools: dict[str, tuple[tuple[int, int], str]] = {}
+        self._last_trades: dict[str, int] = {}
+
+    def wake(self) -> None:
+        """There is more."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """For ever; whatever is away is waited for."""
+        while True:
+            try:
+                await self._until_away()
+            except RETRIED as error:
+                log.warning("the relay waits", shard=self._shard_id, error=f"{type(error).__name__}: {error}")
+                self._last_trades.clear()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _until_away(self) -> None:
+        stream = await self._bus.stream()
+        for config in streams(self._max_bytes):
+            await ensure_stream(stream, config)
+        cursor = await self._cursor()
+        while True:
+            self._woken.clear()
+            events = await self._read(cursor)
+            if not events:
+                RELAY_BEHIND.labels(str(self._shard_id)).set(0)
+                await self._sleep()
+                continue
+            RELAY_BEHIND.labels(str(self._shard_id)).set(len(events))
+            await self._publish(stream, await self._messages([event for _, event in events]))
+            self._fail_points.reach("published")
+            cursor = events[-1][0]
+            await self._save(cursor)
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _cursor(self) -> int:
+        cursor: int | None = await self._pool.fetchval(
+            "SELECT commit_seq FROM relay_cursors WHERE shard_id = $1 AND target = $2", self._shard_id, TARGET
+        )
+        return cursor or 0
+
+    async def _save(self, cursor: int) -> None:
+        await self._pool.execute(
+            """
+            INSERT INTO relay_cursors (shard_id, target, commit_seq) VALUES ($1, $2, $3)
+            ON CONFLICT (shard_id, target)
+            DO UPDATE SET commit_seq = greatest(relay_cursors.commit_seq, excluded.commit_seq)
+            """,
+            self._shard_id,
+            TARGET,
+            cursor,
+        )
+
+    async def _read(self, cursor: int) -> list[tuple[int, Event]]:
+        rows = await self._pool.fetch(
+            """
+            SELECT commit_seq, payload FROM events
+            WHERE shard_id = $1 AND commit_seq > $2 ORDER BY commit_seq LIMIT $3
+            """,
+            self._shard_id,
+            cursor,
+            EVENTS_PER_PASS,
+        )
+        return [(row["commit_seq"], decode(row["payload"])) for row in rows]
+
+    async def _publish(self, stream: JetStreamContext, batch: Sequence[Message]) -> None:
+        """Sent in order; all acks are awaited before the cursor moves."""
+        acks = [
+            await stream.publish_async(
+                message.subject, message.body, headers={"Nats-Msg-Id": message.message_id}
+            )
+            for message in batch
+        ]
+        async with asyncio.timeout(ACK_SECONDS):
+            await asyncio.gather(*acks)
+
+    async def _messages(self, events: Sequence[Event]) -> list[Message]:
+        """Each event's trade, status and user messages in order; book messages merged, after the last event they cover."""
+        identities = await self._identities(events)
+        by_market: dict[str, list[Event]] = {}
+        made: list[Message] = []
+        for event in events:
+            if not is_system_stream(event.market_id):
+                by_market.setdefault(event.market_id, []).append(event)
+                if event.effects.trades:
+                    made.append(messages.trades(event, await self._previous_trade(event)))
+                made.extend(await self._status(event))
+            made.extend(messages.users(event, identities))
+        for market_id, its_events in by_market.items():
+            pool, status = await self._pool_of(market_id, its_events)
+            made.append(messages.book(its_events, pool, status))
+        return made
+
+    async def _identities(self, events: Sequence[Event]) -> dict[str, Order]:
+        """What never changes of every order these events touch."""
+        known: dict[str, Order] = {}
+        wanted: set[str] = set()
+        for event in events:
+            if event.effects.new_order is not None:
+                order = new_order(event)
+                known[order.order_id] = order
+            wanted.update(order.order_id for order in event.effects.orders)
+        for order in await loading.load_orders(self._pool, sorted(wanted - set(known))):
+            known[order.order_id] = order
+        return known
+
+    async def _previous_trade(self, event: Event) -> int:
+        previous = self._last_trades.get(event.market_id)
+        if previous is None:
+            previous = await self._pool.fetchval(
+                "SELECT coalesce(max(seq), 0) FROM trades WHERE market_id = $1 AND seq < $2",
+                event.market_id,
+                event.seq,
+            )
+        self._last_trades[event.market_id] = event.seq
+        assert previous is not None
+        return previous
+
+    async def _status(self, event: Event) -> list[Message]:
+        """Of what the public may know: nothing of drafts."""
+        after = event.effects.market
+        if event.kind not in LIFECYCLE or after is None or after.status == MarketStatus.DRAFT:
+            return []
+        if event.kind == "PAY_HOLDERS" and not after.settled:
+            return []
+        closes_at = after.terms.closes_at if after.terms else await self._closes_at(event.market_id)
+        return [messages.status(event, after, closes_at)]
+
+    async def _closes_at(self, market_id: str) -> int:
+        closes_at: int = await self._pool.fetchval(
+            "SELECT closes_at FROM markets WHERE market_id = $1", market_id
+        )
+        return closes_at
+
+    async def _pool_of(self, market_id: str, events: Sequence[Event]) -> tuple[tuple[int, int], str]:
+        """As the last of these events left them; after a restart, where none says, as they are now."""
+        for event in reversed(events):
+            after = event.effects.market
+            if after is not None:
+                self._pools[market_id] = ((after.pool_yes, after.pool_no), after.status)
+                break
+        if market_id not in self._pools:
+            row = await self._pool.fetchrow(
+                "SELECT pool_yes_micros, pool_no_micros, status FROM markets WHERE market_id = $1", market_id
+            )
+            assert row is not None
+            self._pools[market_id] = ((row["pool_yes_micros"], row["pool_no_micros"]), row["status"])
+        return self._pools[market_id]

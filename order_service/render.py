@@ -1,0 +1,198 @@
+"""Events and live state to answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+
+from engine.answers import TradeFill, fills_of
+from engine.commands import AmendOrder, PlaceOrder
+from engine.events import Event
+from engine.replay import assign, market_values
+from engine.router import printed_price
+from engine.slippage import expected_price, slippage_bps
+from engine.state import Market, MarketState, Order, OrderType, Outcome, Side
+from engine.units import MICROS
+from order_service.parse import bad_field
+from predmarket.common.v1 import common_pb2
+from predmarket.order.v1 import order_pb2
+
+_SIDES = {Side.BUY: common_pb2.SIDE_BUY, Side.SELL: common_pb2.SIDE_SELL}
+_OUTCOMES = {Outcome.YES: common_pb2.OUTCOME_YES, Outcome.NO: common_pb2.OUTCOME_NO}
+
+
+def order_message(order: Order, fills: Sequence[common_pb2.Fill] = ()) -> common_pb2.Order:
+    return common_pb2.Order(
+        order_id=order.order_id,
+        market_id=order.market_id,
+        user_id=order.user_id,
+        client_order_id=order.client_order_id,
+        side=_SIDES[order.side],
+        outcome=_OUTCOMES[order.outcome],
+        type=order.type.value,
+        time_in_force=order.time_in_force.value,
+        price_micros=order.price_micros if order.type is OrderType.LIMIT else 0,
+        quantity_micros=order.quantity,
+        amount_micros=order.amount_micros,
+        filled_micros=order.filled,
+        remaining_micros=order.remaining,
+        cancelled_micros=order.cancelled,
+        cost_micros=order.cost,
+        fee_micros=order.fee,
+        netted_micros=order.netted,
+        locked_micros=order.locked_points,
+        average_price_micros=printed_price(order.side, order.cost, order.filled) if order.filled else 0,
+        status=order.status.value,
+        reason=order.reason,
+        post_only=order.post_only,
+        self_trade=order.self_trade.value,
+        expires_at=order.expires_at,
+        created_at=order.created_at,
+        updated_at=order.updated_at,
+        seq=order.seq,
+        fills=fills,
+    )
+
+
+def fill_messages(event: Event, order_id: str) -> list[common_pb2.Fill]:
+    """The fills of one order in this event."""
+    return [_fill(event, fill) for fill in fills_of(event) if fill.fill.order_id == order_id]
+
+
+def _fill(event: Event, filled: TradeFill) -> common_pb2.Fill:
+    fill = filled.fill
+    return common_pb2.Fill(
+        trade_id=filled.trade_id,
+        order_id=fill.order_id,
+        market_id=event.market_id,
+        seq=event.seq,
+        venue=filled.trade.venue,
+        liquidity="TAKER" if fill.taker else "MAKER",
+        side=_SIDES[fill.side],
+        outcome=_OUTCOMES[fill.outcome],
+        price_micros=fill.price_micros,
+        quantity_micros=fill.quantity,
+        cost_micros=fill.cost,
+        fee_micros=fill.fee,
+        netted_micros=fill.netted,
+        time=event.time,
+    )
+
+
+def order_after(event: Event, identity: Order) -> common_pb2.Order:
+    """The order as this event left it; `identity` gives what never changes, and is overwritten."""
+    after = next(order for order in event.effects.orders if order.order_id == identity.order_id)
+    assign(identity, after, event)
+    return order_message(identity, fill_messages(event, identity.order_id))
+
+
+def quote_message(event: Event, order: common_pb2.Order, market: Market) -> order_pb2.Quote:
+    """The figures of a dry run; `market` as it was before."""
+    command = event.command
+    assert isinstance(command, PlaceOrder | AmendOrder)
+    side = Side.BUY if order.side == common_pb2.SIDE_BUY else Side.SELL
+    outcome = Outcome.YES if order.outcome == common_pb2.OUTCOME_YES else Outcome.NO
+    legs = list(order.fills)
+    cost, fee = sum(leg.cost_micros for leg in legs), sum(leg.fee_micros for leg in legs)
+    quantity, netted = sum(leg.quantity_micros for leg in legs), sum(leg.netted_micros for leg in legs)
+    stated = command.expected_price_micros if isinstance(command, PlaceOrder) else 0
+    slipped = slippage_bps(side, cost, quantity, expected_price(market, outcome, stated)) if quantity else 0
+    buys = side is Side.BUY
+    return order_pb2.Quote(
+        cost_micros=cost if buys else 0,
+        fee_micros=fee,
+        total_micros=cost + fee if buys else 0,
+        proceeds_micros=0 if buys else cost - fee,
+        quantity_micros=quantity,
+        average_price_micros=printed_price(side, cost, quantity) if quantity else 0,
+        probability_before_micros=market.probability_micros,
+        probability_after_micros=_after(event, market).probability_micros,
+        slippage_bps=slipped,
+        payout_micros=quantity - netted if buys else 0,
+        netted_micros=netted,
+        valid_seq=event.seq - 1,
+        legs=legs,
+    )
+
+
+def _after(event: Event, market: Market) -> Market:
+    after = copy.copy(market)
+    if event.effects.market is not None:
+        after.restore(market_values(event.effects.market, market))
+    return after
+
+
+def market_message(
+    market_id: str,
+    after: Market,
+    *,
+    created_by: str,
+    created_at: int,
+    seq: int,
+    shard: int,
+    epoch: int,
+) -> common_pb2.Market:
+    return common_pb2.Market(
+        market_id=market_id,
+        question=after.question,
+        description=after.description,
+        rules=after.rules,
+        resolution_source=after.resolution_source,
+        category=after.category,
+        status=str(after.status),
+        reason=after.reason,
+        outcome=str(after.outcome),
+        tick_micros=after.tick_micros,
+        lot_micros=MICROS // after.tick_micros,
+        fee_bps=after.fee_bps,
+        liquidity_micros=after.liquidity_micros,
+        initial_probability_micros=after.initial_probability_micros,
+        opens_at=after.opens_at,
+        closes_at=after.closes_at,
+        created_at=created_at,
+        created_by=created_by,
+        probability_micros=after.probability_micros,
+        volume_micros=after.volume,
+        seq=seq,
+        collateral_micros=after.collateral,
+        pool_yes_micros=after.pool_yes,
+        pool_no_micros=after.pool_no,
+        vault_micros=after.vault,
+        treasury_yes_micros=after.treasury_yes,
+        treasury_no_micros=after.treasury_no,
+        treasury_points_micros=after.treasury_points,
+        pending_micros=after.pending,
+        last_price_micros=after.last_price_micros,
+        settled=after.settled,
+        epoch=epoch,
+        shard=shard,
+    )
+
+
+def book_message(
+    state: MarketState, *, depth: int, epoch: int, last_trade_seq: int
+) -> order_pb2.GetBookResponse:
+    """Both ladders in YES prices, best first; depth 0: all."""
+    if not 0 <= depth <= 1_000:
+        raise bad_field("depth", "must be between 0 and 1,000")
+    market = state.market
+    bids = sorted(state.ladders[Outcome.YES].levels.items(), reverse=True)
+    asks = sorted((MICROS - bid, quantity) for bid, quantity in state.ladders[Outcome.NO].levels.items())
+    return order_pb2.GetBookResponse(
+        market_id=market.market_id,
+        epoch=epoch,
+        seq=market.seq,
+        time=market.updated_at,
+        bids=_levels(bids, depth),
+        asks=_levels(asks, depth),
+        pool_yes_micros=market.pool_yes,
+        pool_no_micros=market.pool_no,
+        status=market.status.value,
+        reason=market.reason,
+        last_trade_seq=last_trade_seq,
+    )
+
+
+def _levels(levels: Sequence[tuple[int, int]], depth: int) -> Iterable[order_pb2.Level]:
+    shown = levels[:depth] if depth else levels
+    return [order_pb2.Level(price_micros=price, quantity_micros=quantity) for price, quantity in shown]

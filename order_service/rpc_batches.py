@@ -1,0 +1,115 @@
+"""SubmitCommands and Trade: many commands, each answered on its own at its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from order_service import parse
+from order_service.access import TRADERS
+from order_service.routing import Router, Submitted
+from order_service.rpc_orders import Orders, OrderServicer, quote_of
+from predmarket.order.v1 import order_pb2
+from runtime.errors import ApiError, ErrorCode
+from runtime.surprises import as_api_error
+from runtime.tokens import Identity, TokenVerifier
+
+COMMANDS_MAX = 500
+
+
+class BatchServicer(OrderServicer):
+    """All of OrderService."""
+
+    def __init__(self, router: Router, verifier: TokenVerifier, window: int) -> None:
+        super().__init__(router, verifier)
+        self._batch = _Batch(Orders(router), verifier)
+        self._window = window
+
+    async def SubmitCommands(
+        self, request: order_pb2.SubmitCommandsRequest, context: Any
+    ) -> order_pb2.SubmitCommandsResponse:
+        caller = await self._verifier.caller(context)
+        if not 1 <= len(request.commands) <= COMMANDS_MAX:
+            raise parse.bad_field("commands", f"must be 1..{COMMANDS_MAX}")
+        key = parse.a_key(request.idempotency_key)
+        submitted = [
+            await self._batch.submit(command, caller, f"{key}:{index}" if key else "")
+            for index, command in enumerate(request.commands)
+        ]
+        results = await asyncio.gather(*(self._batch.result(each) for each in submitted))
+        return order_pb2.SubmitCommandsResponse(results=results)
+
+    async def Trade(
+        self, requests: AsyncIterator[order_pb2.TradeRequest], context: Any
+    ) -> AsyncIterator[order_pb2.TradeResponse]:
+        """Answers in order; a full window stops the reading."""
+        caller = await self._verifier.caller(context)
+        waiting: asyncio.Queue[tuple[int, Submitted | ApiError] | None] = asyncio.Queue(self._window)
+
+        async def read() -> None:
+            try:
+                async for request in requests:
+                    submitted = await self._batch.submit(request.command, caller, "")
+                    await waiting.put((request.request_id, submitted))
+            finally:
+                await waiting.put(None)
+
+        reader = asyncio.create_task(read(), name="trade reader")
+        try:
+            while (item := await waiting.get()) is not None:
+                request_id, submitted = item
+                result = await self._batch.result(submitted)
+                yield order_pb2.TradeResponse(request_id=request_id, result=result)
+            await reader
+        finally:
+            reader.cancel()
+
+
+class _Batch:
+    """One item: who asks, into the inbox, out again."""
+
+    def __init__(self, orders: Orders, verifier: TokenVerifier) -> None:
+        self._orders = orders
+        self._verifier = verifier
+
+    async def submit(
+        self, command: order_pb2.OrderCommand, caller: Identity, key: str
+    ) -> Submitted | ApiError:
+        """In the inbox, or why not."""
+        try:
+            identity = caller
+            if command.access_token:
+                identity = await self._verifier.identity(f"Bearer {command.access_token}")
+            identity.require(*TRADERS)
+            which = command.WhichOneof("command")
+            if which == "place":
+                own = parse.a_key(command.place.idempotency_key)
+                return await self._orders.place(command.place, identity.user_id, own or key)
+            if which == "amend":
+                own = parse.a_key(command.amend.idempotency_key)
+                return await self._orders.amend(command.amend, identity.user_id, own or key)
+            if which == "cancel":
+                own = parse.a_key(command.cancel.idempotency_key)
+                return await self._orders.cancel(command.cancel, identity.user_id, own or key)
+            return ApiError(ErrorCode.INVALID_ARGUMENT, "a command says what to do: place, amend or cancel")
+        except Exception as error:  # one bad item refuses itself only
+            return as_api_error(error)
+
+    async def result(self, submitted: Submitted | ApiError) -> order_pb2.CommandResult:
+        """Its answer, once durable."""
+        if isinstance(submitted, ApiError):
+            return _refused(submitted)
+        try:
+            order, done = await self._orders.order_answer(submitted)
+        except Exception as error:  # as above
+            return _refused(as_api_error(error))
+        return order_pb2.CommandResult(order=order, replayed=done.replayed, quote=quote_of(done, order))
+
+
+def _refused(error: ApiError) -> order_pb2.CommandResult:
+    return order_pb2.CommandResult(
+        error=order_pb2.CommandError(
+            code=str(error.code), message=error.message, metadata=dict(error.details)
+        )
+    )
