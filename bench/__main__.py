@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import engines
+from bench import engines, optimistic
 from bench.report import BenchError, Measured, Section, measure, write_json
 
 RUNS = 5
+WIDTH = 120
 
-SECTIONS: dict[str, Callable[[bool], Section]] = {"engine": engines.section}
+SECTIONS: dict[str, Callable[[bool], Section]] = {"engine": engines.section, "optimistic": optimistic.section}
 
 
 def main() -> int:
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), default=tuple(SECTIONS))
     options = parser.parse_args()
     runs = options.runs or (1 if options.quick else RUNS)
-    console = Console()
+    console = Console(width=WIDTH)
     done: list[Measured] = []
     try:
         for name in options.only:

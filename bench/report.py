@@ -82,14 +82,14 @@ def measure(section: Section, runs: int, console: Console) -> Measured:
 
 
 def table_of(measured: Measured) -> Table:
-    """A row per arm; medians, with the range of the deciding metric."""
+    """A row per arm; medians, with the range of the first, deciding metric."""
     section = measured.section
     table = Table(title=section.title, title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for metric in section.metrics:
-        table.add_column(metric, justify="right")
-    table.add_column(f"range of {section.metrics[0]}", justify="right")
-    table.add_column("ours / this", justify="right")
+        table.add_column(metric, justify="right", no_wrap=True)
+    table.add_column("range", justify="right", no_wrap=True)
+    table.add_column("ours/this", justify="right", no_wrap=True)
     ratios = measured.ratios()
     for arm, values in measured.values.items():
         first = values.get(section.metrics[0], [])

@@ -1,0 +1,53 @@
+"""Real servers for the length of one section, in a folder that is removed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from db_service.migrate import migrate
+from launcher.embedded import NatsServer, PostgresServer
+
+SHARDS = 2
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """One that the account PostgreSQL runs as can reach."""
+    path = Path(tempfile.mkdtemp(prefix="predmarket-bench-"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def postgres(where: Path) -> Iterator[PostgresServer]:
+    """Durable: fsync, full_page_writes and synchronous_commit are on, as `launcher.embedded` starts it always."""
+    server = PostgresServer(where / "postgres")
+    with ExitStack() as stack:
+        stack.callback(server.delete)
+        server.start()
+        stack.callback(server.stop)
+        yield server
+
+
+@contextmanager
+def nats(where: Path) -> Iterator[NatsServer]:
+    server = NatsServer(where / "nats")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def make_database(server: PostgresServer, name: str) -> None:
+    """New, with the product's own schema."""
+    asyncio.run(server.create_database(name))
+    migrate(server.url_for(name), SHARDS)
