@@ -25,7 +25,7 @@ USER_AGENT_MAX_CHARACTERS = 200
 RETRY_AFTER_SECONDS = "1"
 _KEY = re.compile(r"[\x21-\x7e]{1,190}")  # with an item's number it stays within 200
 _SAFE_METHODS = frozenset({"GET"})
-_ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_ALWAYS = {"Server": "predmarket", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 @dataclass(frozen=True, slots=True)

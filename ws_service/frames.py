@@ -22,9 +22,9 @@ def framed(text: bytes) -> bytes:
     return bytes((TEXT, 127)) + length.to_bytes(8, "big") + text
 
 
-def message(kind: str, **fields: Any) -> bytes:
+def message(type_: str, /, **fields: Any) -> bytes:
     """One JSON object with its `type`."""
-    return framed(orjson.dumps({"type": kind, **fields}))
+    return framed(orjson.dumps({"type": type_, **fields}))
 
 
 def error(refusal: ApiError, request_id: int | str | None) -> bytes:

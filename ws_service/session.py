@@ -126,8 +126,8 @@ class Session:
         )
         self._socket.send(frame)
 
-    def _say(self, kind: str, request_id: int | str | None, **fields: object) -> None:
-        self._socket.send(frames.message(kind, id=request_id, **fields))
+    def _say(self, type_: str, request_id: int | str | None, **fields: object) -> None:
+        self._socket.send(frames.message(type_, id=request_id, **fields))
 
     def _check_subscribed(self) -> None:
         if not self._socket.subscriptions:

@@ -74,7 +74,7 @@ def test_a_reader_of_deltas_ends_where_the_book_is() -> None:
     for _ in range(500):
         levels = {chance.randrange(1, 100) * 10_000: chance.choice((0, 0, 5, 7)) for _ in range(3)}
         side = chance.choice(("bids", "asks"))
-        book.apply(change(book.seq, book.seq + chance.randrange(1, 4), **{side: levels}))
+        book.apply(change(book.seq, book.seq + chance.randrange(1, 4), **{side: levels}))  # type: ignore[arg-type]
         if chance.random() < 0.3:
             delta = book.take_delta()
             for mine, changes in ((bids, delta.bids), (asks, delta.asks)):

@@ -15,7 +15,7 @@ BID = [order_pb2.Level(price_micros=630_000, quantity_micros=120_000_000)]
 
 
 def trade(number: int) -> dict[str, Any]:
-    return {"trade_id": str(number), "seq": number, "time": number, "price_micros": 1}
+    return {"trade_id": str(number), "kind": "POOL", "seq": number, "time": number, "price_micros": 1}
 
 
 async def test_a_reader_gets_a_snapshot_then_a_chain_of_deltas(live: Live, market: str) -> None:

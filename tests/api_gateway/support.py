@@ -1,0 +1,176 @@
+"""Every service in the test's own loop, on real PostgreSQL and NATS, and a client of the gateway."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+import orjson
+
+import api_gateway.process
+import db_service.process
+import order_service.process
+import ws_service.process
+from api_gateway.settings import GatewaySettings
+from db_service.settings import DbSettings
+from order_service.settings import OrderSettings
+from runtime.lifecycle import Process
+from runtime.ops_http import OpsServer
+from runtime.ports import free_port
+from runtime.settings import ServiceSettings
+from tests.auth_service.support import PASSWORD, run_auth
+from tests.servers import Database
+from ws_service.settings import WsSettings
+
+POINT = 1_000_000
+Serve = Callable[[Process, Any], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+
+@dataclass(slots=True)
+class User:
+    """A client with its own token."""
+
+    http: aiohttp.ClientSession
+    url: str
+    email: str = ""
+    user_id: str = ""
+    token: str = ""
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        sent = dict(headers or {})
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        if method != "GET" and key != "":
+            sent["Idempotency-Key"] = key or str(uuid.uuid4())
+        data = raw if raw is not None else (None if body is None else orjson.dumps(body))
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        async with self.http.request(method, self.url + path, data=data, headers=sent) as answer:
+            text = await answer.read()
+            return Reply(answer.status, answer.headers, orjson.loads(text) if text else None)
+
+    async def get(self, path: str) -> Any:
+        reply = await self.ask("GET", path)
+        assert reply.status == 200, reply
+        return reply.body
+
+    async def post(self, path: str, body: Any = None, status: int = 201) -> Any:
+        reply = await self.ask("POST", path, {} if body is None else body)
+        assert reply.status == status, reply
+        return reply.body
+
+
+@dataclass(slots=True)
+class Suite:
+    """What runs."""
+
+    url: str
+    ws_url: str
+    http: aiohttp.ClientSession
+    database: Database
+
+    def nobody(self) -> User:
+        return User(self.http, self.url)
+
+    async def user(self, name: str) -> User:
+        user = User(self.http, self.url, f"{name}@example.org")
+        answer = await user.post("/v1/auth/register", {"email": user.email, "password": PASSWORD})
+        user.token, user.user_id = answer["access_token"], answer["user"]["user_id"]
+        return user
+
+    async def admin(self) -> User:
+        """A user whom the database says to be an administrator."""
+        admin = await self.user(f"admin-{uuid.uuid4().hex[:8]}")
+        connection = await asyncpg.connect(self.database.superuser_url)
+        await connection.execute(
+            "UPDATE users SET role = 'admin' WHERE user_id = $1", uuid.UUID(admin.user_id)
+        )
+        await connection.close()
+        answer = await admin.post("/v1/auth/login", {"email": admin.email, "password": PASSWORD}, status=200)
+        admin.token = answer["access_token"]
+        return admin
+
+
+async def open_market(admin: User, **terms: Any) -> str:
+    """An ACTIVE market."""
+    body = {"question": "Will it?", "liquidity_micros": 1_000 * POINT, **terms}
+    market_id: str = (await admin.post("/v1/admin/markets", body))["market_id"]
+    await admin.post(f"/v1/admin/markets/{market_id}/activate", status=200)
+    return market_id
+
+
+@asynccontextmanager
+async def run_suite(database: Database, nats_url: str) -> AsyncIterator[Suite]:
+    """As the launcher starts them."""
+    order_port, db_port, http_port, ws_port = (free_port() for _ in range(4))
+    orders, ws_url = f"127.0.0.1:{order_port}", f"http://127.0.0.1:{ws_port}/ws/v1"
+    async with AsyncExitStack() as stack:
+        auth = await stack.enter_async_context(
+            run_auth(database.url_for("pm_auth"), orders, signup_grant_micros=10_000 * POINT)
+        )
+        shared = {"jwks_url": auth.jwks_url, "nats_url": nats_url, "order_grpc": orders}
+        plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [
+            (
+                "order_service",
+                order_service.process.serve,
+                OrderSettings,
+                {"database_url": database.url_for("pm_order"), "grpc_port": order_port, "order_shards": "0"},
+            ),
+            (
+                "db_service",
+                db_service.process.serve,
+                DbSettings,
+                {"database_url": database.url_for("pm_db"), "grpc_port": db_port},
+            ),
+            (
+                "api_gateway",
+                api_gateway.process.serve,
+                GatewaySettings,
+                {"auth_grpc": auth.address, "db_grpc": f"127.0.0.1:{db_port}", "http_port": http_port},
+            ),
+            ("ws_service", ws_service.process.serve, WsSettings, {"http_port": ws_port}),
+        ]
+        for name, serve, settings_class, own in plan:
+            settings = settings_class(**{**shared, **own})
+            inner = await stack.enter_async_context(AsyncExitStack())
+            process = Process(name, settings, inner, OpsServer(host="127.0.0.1", port=0))
+            await serve(process, settings)
+            await process.set_ready(True)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        await _until_founded(database)
+        yield Suite(f"http://127.0.0.1:{http_port}", ws_url, http, database)
+
+
+async def _until_founded(database: Database) -> None:
+    """The treasury's first funding, which auth_service asks order_service for, lets markets open."""
+    connection = await asyncpg.connect(database.superuser_url)
+    async with asyncio.timeout(30):
+        while not await connection.fetchval("SELECT 1 FROM accounts WHERE available_micros > 0 LIMIT 1"):
+            await asyncio.sleep(0.05)
+    await connection.close()
