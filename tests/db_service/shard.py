@@ -13,7 +13,7 @@ from db_service.store.rows import StoredEvent
 from engine import commands as c
 from engine.core import Applied, Engine, payers, system_stream
 from engine.events import Event, encode, hash_of
-from engine.state import OrderType, Outcome, ShardState, Side
+from engine.state import OrderType, Outcome, ShardState, Side, Verdict
 from runtime.postgres import Connection
 
 ADMIN = "00000000-0000-4000-8000-0000000000ad"
@@ -141,7 +141,7 @@ async def played(connection: Connection) -> tuple[Shard, str]:
         await shard.grant(user_id, 10_000)
     decided = await shard.market("Decided?")
     await shard.buy(decided, ALICE, Outcome.YES, 600_000, 20)
-    await shard.do(c.ResolveMarket(market_id=decided, actor_id=ADMIN, outcome=c.Verdict.YES))
+    await shard.do(c.ResolveMarket(market_id=decided, actor_id=ADMIN, outcome=Verdict.YES))
     for step in (c.ReleaseOrders, c.PayHolders):
         if step is c.PayHolders or shard.state.markets[decided].orders:
             await shard.do(step(market_id=decided, actor_id=c.SYSTEM_ID, limit=100))
