@@ -41,7 +41,9 @@ def make_app(edge: Edge, routes: Sequence[Route]) -> web.Application:
     """Whatever is not a route of the list is refused."""
     app = web.Application(client_max_size=BODY_MAX_BYTES)
     for route in routes:
-        app.router.add_route(route.method, route.path, _endpoint(edge, route))
+        # aiohttp's own pattern leaves out braces; what an id may look like, the handler says.
+        path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
+        app.router.add_route(route.method, path, _endpoint(edge, route))
     app.router.add_route("*", "/{unknown:.*}", _unknown(routes))
     return app
 

@@ -4,8 +4,6 @@ import asyncio
 import socket
 from typing import Any
 
-import pytest
-
 from tests.api_gateway.support import Suite, User, open_market
 from tests.auth_service.support import PASSWORD
 
@@ -95,14 +93,24 @@ async def test_bodies_are_read_strictly(suite: Suite) -> None:
     assert reply.status in (400, 415)
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "limit=1&limit=2", "a=1", "cursor=", "cursor=zzz", "limit=%00"]
+BAD_QUERIES = (
+    "limit=0",
+    "limit=x",
+    "limit=1&limit=2",
+    "a=1",
+    "cursor=",
+    "cursor=zzz",
+    "limit=%00",
+    "cursor=%ff",
 )
-async def test_queries_are_read_strictly(suite: Suite, query: str) -> None:
+
+
+async def test_queries_are_read_strictly(suite: Suite) -> None:
     ann = await suite.user("ann")
-    for path in ("/v1/orders", "/v1/fills", "/v1/ledger", "/v1/positions", "/v1/markets"):
-        reply = await ann.ask("GET", f"{path}?{query}")
-        assert (reply.status, reply.code) == (422, "INVALID_ARGUMENT"), path
+    for query in BAD_QUERIES:
+        for path in ("/v1/orders", "/v1/fills", "/v1/ledger", "/v1/positions", "/v1/markets"):
+            reply = await ann.ask("GET", f"{path}?{query}")
+            assert (reply.status, reply.code) == (422, "INVALID_ARGUMENT"), (path, query)
 
 
 async def test_an_idempotency_key_is_printable_and_short(suite: Suite) -> None:

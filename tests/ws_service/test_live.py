@@ -76,10 +76,12 @@ async def test_changes_are_merged_and_the_first_goes_at_once(nats_server: Any, m
         assert time.monotonic() - started >= 0.45
 
 
-async def test_every_trade_comes_once_and_lost_ones_are_read_from_the_stream(live: Live, market: str) -> None:
-    stream = live.bus.jetstream()
-    await stream.add_stream(StreamConfig(name="MARKET_EVENTS", subjects=["market.>"]))
-    try:
+async def test_every_trade_comes_once_and_lost_ones_are_read_from_the_stream(
+    private_nats: Any, market: str
+) -> None:
+    async with run_live(private_nats.url) as live:
+        stream = live.bus.jetstream()
+        await stream.add_stream(StreamConfig(name="MARKET_EVENTS", subjects=["market.>"]))
         live.books.put(market, seq=9, last_trade_seq=3)
         # Published before the service listens: in the stream, but never heard.
         await live.publish(market, "trade", prev_seq=1, seq=3, trades=[trade(3)])
@@ -94,8 +96,6 @@ async def test_every_trade_comes_once_and_lost_ones_are_read_from_the_stream(liv
         frame = await reader.next(seconds=10)
         assert (frame["type"], frame["code"]) == ("error", "RESUME_UNAVAILABLE")
         assert (await reader.next())["trade_id"] == "9"
-    finally:
-        await stream.delete_stream("MARKET_EVENTS")
 
 
 async def test_status_comes_first_as_it_is_then_as_it_changes(live: Live, market: str) -> None:
