@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from engine.commands import AnyCommand, CreateMarket, PlaceOrder
+from engine.commands import AnyCommand, CreateMarket, GrantPoints, PlaceOrder
 from engine.events import Event
 from engine.refusals import Refusal
 from engine.state import ShardState
@@ -83,10 +83,10 @@ class Before:
 
 
 def hash_of_request(command: AnyCommand) -> str:
-    """The hash of what was asked, without the ids chosen by us."""
+    """The hash of what was asked, without the ids chosen by us (a grant may be asked of any shard)."""
     if isinstance(command, PlaceOrder):
         command = msgspec.structs.replace(command, order_id="")
-    elif isinstance(command, CreateMarket):
+    elif isinstance(command, CreateMarket | GrantPoints):
         command = msgspec.structs.replace(command, market_id="")
     return sha256(msgspec.json.encode(command)).hexdigest()
 
