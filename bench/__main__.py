@@ -8,13 +8,17 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import engines, optimistic
+from bench import engines, hot_market, optimistic
 from bench.report import BenchError, Measured, Section, measure, write_json
 
 RUNS = 5
-WIDTH = 120
+WIDTH = 140
 
-SECTIONS: dict[str, Callable[[bool], Section]] = {"engine": engines.section, "optimistic": optimistic.section}
+SECTIONS: dict[str, Callable[[bool], Section]] = {
+    "engine": engines.section,
+    "hot_market": hot_market.section,
+    "optimistic": optimistic.section,
+}
 
 
 def main() -> int:

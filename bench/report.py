@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -21,6 +23,17 @@ RESULTS = Path(__file__).with_name("results")
 
 class BenchError(Exception):
     """A measured system gave a wrong answer or an error: no figure of this run counts."""
+
+
+async def together(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All at once. The first failure ends the others and the bench."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except ExceptionGroup as failed:
+        first = failed.exceptions[0]
+        raise BenchError(f"{type(first).__name__}: {first}") from first
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,7 @@ def table_of(measured: Measured) -> Table:
     for metric in section.metrics:
         table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("range", justify="right", no_wrap=True)
-    table.add_column("ours/this", justify="right", no_wrap=True)
+    table.add_column("ours over", justify="right", no_wrap=True)
     ratios = measured.ratios()
     for arm, values in measured.values.items():
         first = values.get(section.metrics[0], [])
