@@ -1,4 +1,4 @@
-"""The engine's own work: expiry, closing, settlement steps. Commands like any others, between other markets' commands."""
+"""The engine's own work: expiry, closing, settlement steps, as commands between other markets' commands."""
 
 from __future__ import annotations
 

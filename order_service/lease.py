@@ -1,4 +1,4 @@
-"""Which shards are ours. Leases live in PostgreSQL, by its clock; a takeover raises the epoch, commits that, then loads."""
+"""Which shards are ours. Leases live in PostgreSQL; a takeover raises the epoch, commits that, then loads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runtime.surprises import AWAY
 
 log = get_logger(__name__)
 
-KEYS_PER_READ = 10_000
+KEYS_PER_READ = 500
 
 _TAKE = """
     UPDATE shards SET epoch = epoch + 1, owner = $2, address = $3,
@@ -168,6 +168,8 @@ class Leases:
             await shard.run()
         except LostShard:
             log.error("lost a shard", shard=shard.shard_id, epoch=shard.writer.hold.epoch)
+        except Exception as error:  # a defect: the shard is taken anew, with a new epoch, and loaded again
+            log.error("a shard stopped", shard=shard.shard_id, exc_info=error)
         finally:
             self._router.owned.pop(shard.shard_id, None)
             EPOCH.labels(str(shard.shard_id)).set(0)

@@ -181,7 +181,7 @@ class Relay:
             await asyncio.gather(*acks)
 
     async def _messages(self, events: Sequence[Event]) -> list[Message]:
-        """Each event's trade, status and user messages in order; book messages merged, after the last event they cover."""
+        """Trade, status and user messages in order; then one book message per market for all its events."""
         identities = await self._identities(events)
         by_market: dict[str, list[Event]] = {}
         made: list[Message] = []

@@ -142,7 +142,11 @@ class Shard:
         if requests:
             BATCH_ITEMS.observe(len(requests))
             self._fail_points.reach("validated")
-        await self._process(requests)
+        try:
+            await self._process(requests)
+        except BaseException:  # nobody waits for an answer that cannot come
+            self._fail(requests, ApiError(ErrorCode.UNAVAILABLE))
+            raise
         if requests:
             BATCH_SECONDS.observe(self._clock.monotonic_seconds() - started)
 

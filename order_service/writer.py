@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -68,6 +69,7 @@ class Writer:
         self._lease_seconds = lease_seconds
         self._fail_points = fail_points
         self._connection: Connection | None = None
+        self._renewed_at = float("-inf")
         self.hold = hold
 
     async def connection(self) -> Connection:
@@ -93,11 +95,17 @@ class Writer:
             await self._connection.close(timeout=1.0)
 
     async def check_epoch(self) -> None:
-        """For a batch with nothing to write: still the owner? Also renews the lease."""
+        """For a batch with nothing to write: still the owner? Also renews the lease when it is time."""
         connection = await self.connection()
-        held = await writes.renew_lease(
-            connection, self.hold.shard_id, self.hold.epoch, self._lease_seconds, timeout=STATEMENT_SECONDS
-        )
+        shard_id, epoch = self.hold.shard_id, self.hold.epoch
+        now = time.monotonic()
+        if now - self._renewed_at < self._lease_seconds / 5:
+            held = await writes.holds_epoch(connection, shard_id, epoch, timeout=STATEMENT_SECONDS)
+        else:
+            held = await writes.renew_lease(
+                connection, shard_id, epoch, self._lease_seconds, timeout=STATEMENT_SECONDS
+            )
+            self._renewed_at = now
         if not held:
             raise LostShard
 

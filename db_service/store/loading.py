@@ -1,4 +1,4 @@
-"""Rows to the engine's objects: one market, a whole shard, and what routing asks. Start-up and repair use the same code."""
+"""Rows to the engine's objects: one market, a whole shard, and what routing asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db_service.store.writes import MARKET_COLUMNS, ORDER_COLUMNS, ORDER_IDENTITY, POSITION_COLUMNS
+from db_service.store.tables import MARKET_COLUMNS, ORDER_COLUMNS, ORDER_IDENTITY, POSITION_COLUMNS
 from engine.commands import system_stream_id
 from engine.core import is_system_stream, system_stream
 from engine.state import (
@@ -25,9 +25,8 @@ from engine.state import (
 )
 from runtime.postgres import Connection, Pool
 
-_MARKET_SELECT = (
-    f"SELECT market_id, created_by, created_at, seq, last_hash, {', '.join(MARKET_COLUMNS.values())} FROM markets "
-)
+_MARKET_HEAD = ("market_id", "created_by", "created_at", "seq", "last_hash")
+_MARKET_SELECT = f"SELECT {', '.join([*_MARKET_HEAD, *MARKET_COLUMNS.values()])} FROM markets "
 _ORDER_SELECT = f"SELECT order_id, {', '.join([*ORDER_IDENTITY, *ORDER_COLUMNS])} FROM orders "
 
 
@@ -111,7 +110,8 @@ async def _load_stream(connection: Connection, shard_id: int) -> MarketState:
 async def _fill_in(connection: Connection, markets: dict[str, MarketState]) -> None:
     ids = list(markets)
     orders = await connection.fetch(
-        _ORDER_SELECT + "WHERE market_id = ANY($1::uuid[]) AND remaining_micros > 0 ORDER BY priority_seq", ids
+        _ORDER_SELECT + "WHERE market_id = ANY($1::uuid[]) AND remaining_micros > 0 ORDER BY priority_seq",
+        ids,
     )
     for row in orders:
         order = _order(row)

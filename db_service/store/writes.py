@@ -10,6 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from db_service.store.rows import BatchRows, MarketRow, StoredEvent, columns, rows_of
+from db_service.store.tables import (
+    AFTER,
+    INSERT_EVENTS,
+    INSERT_FILLS,
+    INSERT_LEDGER,
+    INSERT_MARKETS,
+    INSERT_ORDERS,
+    INSERT_TRADES,
+    PUT_POSITIONS,
+    TERMS,
+    UPDATE_MARKETS,
+    UPDATE_ORDERS,
+)
 from engine.commands import MarketTerms
 from engine.core import is_system_stream
 from engine.events import MarketAfter
@@ -144,6 +157,17 @@ async def move_guard(connection: Connection, shard_id: int, epoch: int, new: int
     assert _count(status) == 1, "the guard was held"
 
 
+async def holds_epoch(connection: Connection, shard_id: int, epoch: int, *, timeout: float) -> bool:
+    """Whether the epoch is still ours."""
+    held: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM shards WHERE shard_id = $1 AND epoch = $2)",
+        shard_id,
+        epoch,
+        timeout=timeout,
+    )
+    return held
+
+
 async def renew_lease(
     connection: Connection, shard_id: int, epoch: int, lease_seconds: float, *, timeout: float
 ) -> bool:
@@ -212,15 +236,17 @@ async def write_events(connection: Connection, events: Sequence[StoredEvent], *,
     await _write_accounts(connection, rows.accounts, timeout)
     await _write_markets(connection, events[0].event.shard, rows.markets, timeout)
     if rows.positions:
-        await connection.execute(_POSITIONS, *columns(_position_rows(rows)), timeout=timeout)
+        await connection.execute(PUT_POSITIONS, *columns(_position_rows(rows)), timeout=timeout)
     await _write_orders(connection, rows, timeout)
     if rows.fills:
-        await connection.execute(_FILLS, *columns(rows.fills), timeout=timeout)
+        await connection.execute(INSERT_FILLS, *columns(rows.fills), timeout=timeout)
     if rows.trades:
-        await connection.execute(_TRADES, *columns(rows.trades), timeout=timeout)
+        await connection.execute(INSERT_TRADES, *columns(rows.trades), timeout=timeout)
     if rows.ledger:
-        await connection.execute(_LEDGER, *columns(rows.ledger), timeout=timeout)
-    await connection.execute(_EVENTS, *columns([_event_row(stored) for stored in events]), timeout=timeout)
+        await connection.execute(INSERT_LEDGER, *columns(rows.ledger), timeout=timeout)
+    await connection.execute(
+        INSERT_EVENTS, *columns([_event_row(stored) for stored in events]), timeout=timeout
+    )
 
 
 async def write_keys(connection: Connection, keys: Sequence[KeyRow], *, timeout: float) -> int:
@@ -284,21 +310,19 @@ async def _write_markets(
         else:
             changed.append(_changed_values(row))
     if created:
-        await connection.execute(_MARKETS_NEW, *columns(created), timeout=timeout)
+        await connection.execute(INSERT_MARKETS, *columns(created), timeout=timeout)
     if changed:
-        status = await connection.execute(_MARKETS, *columns(changed), timeout=timeout)
+        status = await connection.execute(UPDATE_MARKETS, *columns(changed), timeout=timeout)
         assert _count(status) == len(changed), "a market's seq was another"
 
 
 async def _write_orders(connection: Connection, rows: BatchRows, timeout: float) -> None:
     new = [(order_id, *fixed, *rows.orders[order_id]) for order_id, fixed in rows.new_orders.items()]
     if new:
-        await connection.execute(_ORDERS_NEW, *columns(new), timeout=timeout)
-    old = [
-        (order_id, *values) for order_id, values in rows.orders.items() if order_id not in rows.new_orders
-    ]
+        await connection.execute(INSERT_ORDERS, *columns(new), timeout=timeout)
+    old = [(order_id, *values) for order_id, values in rows.orders.items() if order_id not in rows.new_orders]
     if old:
-        status = await connection.execute(_ORDERS, *columns(old), timeout=timeout)
+        status = await connection.execute(UPDATE_ORDERS, *columns(old), timeout=timeout)
         assert _count(status) == len(old), "an order's row is missing"
 
 
@@ -323,8 +347,16 @@ def _event_row(stored: StoredEvent) -> tuple[Any, ...]:
 
 
 def _created_values(shard_id: int, row: MarketRow) -> tuple[Any, ...]:
-    assert row.terms is not None and row.after is not None, "a market begins with its terms"
-    head = (row.market_id, shard_id, row.created_by, row.created_at, row.seq, row.last_hash, row.last_trade_seq)
+    assert row.terms is not None, "a market begins with its terms"
+    head = (
+        row.market_id,
+        shard_id,
+        row.created_by,
+        row.created_at,
+        row.seq,
+        row.last_hash,
+        row.last_trade_seq,
+    )
     return (*head, *_terms_values(row.terms), *_after_values(row.after))
 
 
@@ -334,11 +366,11 @@ def _changed_values(row: MarketRow) -> tuple[Any, ...]:
 
 
 def _terms_values(terms: MarketTerms | None) -> tuple[Any, ...]:
-    return tuple(getattr(terms, name, None) for name in _TERMS)
+    return tuple(getattr(terms, name, None) for name in TERMS)
 
 
 def _after_values(after: MarketAfter | None) -> tuple[Any, ...]:
-    return tuple(getattr(after, name, None) for name in _AFTER)
+    return tuple(getattr(after, name, None) for name in AFTER)
 
 
 def _balance(row: Any) -> Balance:
@@ -347,154 +379,3 @@ def _balance(row: Any) -> Balance:
 
 def _count(status: str) -> int:
     return int(status.rsplit(" ", 1)[1])
-
-
-_TERMS: Mapping[str, str] = {
-    "question": "text",
-    "description": "text",
-    "rules": "text",
-    "resolution_source": "text",
-    "category": "text",
-    "tick_micros": "bigint",
-    "fee_bps": "integer",
-    "liquidity_micros": "bigint",
-    "initial_probability_micros": "bigint",
-    "opens_at": "bigint",
-    "closes_at": "bigint",
-}
-_AFTER: Mapping[str, tuple[str, str]] = {
-    "status": ("status", "text"),
-    "reason": ("reason", "text"),
-    "outcome": ("outcome", "text"),
-    "collateral": ("collateral_micros", "bigint"),
-    "pool_yes": ("pool_yes_micros", "bigint"),
-    "pool_no": ("pool_no_micros", "bigint"),
-    "vault": ("vault_micros", "bigint"),
-    "treasury_yes": ("treasury_yes_micros", "bigint"),
-    "treasury_no": ("treasury_no_micros", "bigint"),
-    "treasury_points": ("treasury_points_micros", "bigint"),
-    "pending": ("pending_micros", "bigint"),
-    "volume": ("volume_micros", "bigint"),
-    "last_price_micros": ("last_price_micros", "bigint"),
-    "closing_probability_micros": ("closing_probability_micros", "bigint"),
-    "owed": ("owed_micros", "bigint"),
-    "payable": ("payable_micros", "bigint"),
-    "paid": ("paid_micros", "bigint"),
-    "holders_paid": ("holders_paid", "bigint"),
-    "settled": ("settled", "boolean"),
-    "updated_at": ("updated_at", "bigint"),
-}
-MARKET_COLUMNS: Mapping[str, str] = {**{name: name for name in _TERMS}, **{n: c for n, (c, _) in _AFTER.items()}}
-"""Fields of `engine.state.Market` to columns of `markets`."""
-
-_MARKET_TYPES = [*_TERMS.values(), *(kind for _, kind in _AFTER.values())]
-
-
-def _unnest(types: Sequence[str]) -> str:
-    return "unnest(" + ", ".join(f"${index + 1}::{kind}[]" for index, kind in enumerate(types)) + ")"
-
-
-_NEW_HEAD = {
-    "market_id": "uuid",
-    "shard_id": "integer",
-    "created_by": "uuid",
-    "created_at": "bigint",
-    "seq": "bigint",
-    "last_hash": "text",
-    "last_trade_seq": "bigint",
-}
-_MARKETS_NEW = (
-    f"INSERT INTO markets ({', '.join([*_NEW_HEAD, *MARKET_COLUMNS.values()])}) "
-    f"SELECT * FROM {_unnest([*_NEW_HEAD.values(), *_MARKET_TYPES])}"
-)
-_OLD_HEAD = {
-    "market_id": "uuid",
-    "seq_before": "bigint",
-    "seq": "bigint",
-    "last_hash": "text",
-    "last_trade_seq": "bigint",
-}
-_MARKETS = (
-    "UPDATE markets m SET seq = u.seq, last_hash = u.last_hash, "
-    "last_trade_seq = greatest(m.last_trade_seq, u.last_trade_seq), "
-    + ", ".join(f"{column} = coalesce(u.{column}, m.{column})" for column in MARKET_COLUMNS.values())
-    + f" FROM {_unnest([*_OLD_HEAD.values(), *_MARKET_TYPES])} "
-    f"AS u({', '.join([*_OLD_HEAD, *MARKET_COLUMNS.values()])}) "
-    "WHERE m.market_id = u.market_id AND m.seq = u.seq_before"
-)
-
-POSITION_COLUMNS = (
-    "yes_micros",
-    "no_micros",
-    "locked_yes_micros",
-    "locked_no_micros",
-    "basis_yes_micros",
-    "basis_no_micros",
-    "realized_pnl_micros",
-)
-_POSITIONS = (
-    f"INSERT INTO positions (market_id, user_id, {', '.join(POSITION_COLUMNS)}) "
-    f"SELECT * FROM {_unnest(['uuid', 'uuid', *['bigint'] * 7])} ON CONFLICT (market_id, user_id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in POSITION_COLUMNS)
-)
-
-ORDER_IDENTITY: Mapping[str, str] = {
-    "market_id": "uuid",
-    "user_id": "uuid",
-    "client_order_id": "text",
-    "side": "text",
-    "outcome": "text",
-    "type": "text",
-    "time_in_force": "text",
-    "post_only": "boolean",
-    "self_trade": "text",
-    "amount_micros": "bigint",
-    "created_at": "bigint",
-}
-ORDER_COLUMNS: Mapping[str, str] = {
-    "price_micros": "bigint",
-    "quantity_micros": "bigint",
-    "filled_micros": "bigint",
-    "remaining_micros": "bigint",
-    "cancelled_micros": "bigint",
-    "cost_micros": "bigint",
-    "fee_micros": "bigint",
-    "netted_micros": "bigint",
-    "locked_points_micros": "bigint",
-    "status": "text",
-    "reason": "text",
-    "priority_seq": "bigint",
-    "expires_at": "bigint",
-    "updated_at": "bigint",
-    "seq": "bigint",
-}
-"""In the order of `engine.state.Order.FIELDS`."""
-_ORDERS_NEW = (
-    f"INSERT INTO orders (order_id, {', '.join([*ORDER_IDENTITY, *ORDER_COLUMNS])}) "
-    f"SELECT * FROM {_unnest(['uuid', *ORDER_IDENTITY.values(), *ORDER_COLUMNS.values()])}"
-)
-_ORDERS = (
-    f"UPDATE orders o SET {', '.join(f'{column} = u.{column}' for column in ORDER_COLUMNS)} "
-    f"FROM {_unnest(['uuid', *ORDER_COLUMNS.values()])} AS u(order_id, {', '.join(ORDER_COLUMNS)}) "
-    "WHERE o.order_id = u.order_id"
-)
-_FILLS = (
-    "INSERT INTO fills (market_id, seq, fill_index, trade_id, order_id, user_id, venue, liquidity, side, outcome, "
-    "price_micros, quantity_micros, cost_micros, fee_micros, netted_micros, time) SELECT * FROM "
-    + _unnest(["uuid", "bigint", "integer", "uuid", "uuid", "uuid", *["text"] * 4, *["bigint"] * 6])
-)
-_TRADES = (
-    "INSERT INTO trades (market_id, seq, trade_index, trade_id, order_id, venue, kind, outcome, taker_side, "
-    "price_micros, quantity_micros, time) SELECT * FROM "
-    + _unnest(["uuid", "bigint", "integer", "uuid", "uuid", *["text"] * 4, *["bigint"] * 3])
-)
-_LEDGER = (
-    "INSERT INTO trade_ledger (event_time, market_id, event_seq, user_id, kind, points_micros, yes_micros, "
-    "no_micros, balance_after_micros) SELECT * FROM "
-    + _unnest(["bigint", "uuid", "bigint", "uuid", "text", *["bigint"] * 4])
-)
-_EVENTS = (
-    "INSERT INTO events (market_id, seq, shard_id, commit_seq, epoch, time, kind, actor_id, payload, hash) "
-    "SELECT * FROM "
-    + _unnest(["uuid", "bigint", "integer", *["bigint"] * 3, "text", "uuid", "text", "text"])
-)

@@ -1,4 +1,4 @@
-"""A real order_service, in the test's loop or as a process of its own, and a check of everything it left in PostgreSQL."""
+"""A real order_service, in the test's loop or as a process, and a check of what it left in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from order_service.process import serve
 from order_service.settings import OrderSettings
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
+from runtime.errors import ApiError
 from runtime.grpc_client import call, open_channel
 from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
@@ -139,6 +140,20 @@ def limit(market_id: str, price: int, quantity: int, **fields: Any) -> order_pb2
     return order_pb2.PlaceOrderRequest(market_id=market_id, **{**defaults, **fields})
 
 
+async def place_until_answered(client: Client, request: Any, user: str) -> common_pb2.Order:
+    """The same key again and again, as a client that wants to know does."""
+    async with asyncio.timeout(40):
+        while True:
+            try:
+                placed: common_pb2.Order = (await client.ask("PlaceOrder", request, user)).order
+            except ApiError as error:
+                if not error.code.retryable:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return placed
+
+
 def new_user() -> str:
     return str(uuid.uuid4())
 
@@ -197,7 +212,8 @@ async def _verify_shard(connection: Any, shard_id: int, commit_seq: int) -> None
     )
     assert [row["commit_seq"] for row in rows] == list(range(1, commit_seq + 1))
     assert [row["epoch"] for row in rows] == sorted(row["epoch"] for row in rows)
-    replayed, heads = ShardState(), {}
+    replayed = ShardState()
+    heads: dict[str, str] = {}
     for row in rows:
         event = decode(row["payload"])
         assert hash_of(row["payload"].encode()) == row["hash"]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AsyncExitStack
-from typing import Any
 
 import asyncpg
 import pytest
 
 from launcher.embedded import NatsServer
 from order_service.failpoints import POINTS
-from predmarket.common.v1 import common_pb2
 from runtime.errors import ApiError, ErrorCode
 from tests.order_service.proxy import Fault, commit_proxy
 from tests.order_service.support import (
@@ -20,24 +18,13 @@ from tests.order_service.support import (
     Issuer,
     limit,
     new_user,
+    place_until_answered,
     run_service_here,
     settings_of,
     start_process,
     verify,
 )
 from tests.servers import Database
-
-
-async def place_until_answered(client: Client, request: Any, user: str) -> common_pb2.Order:
-    """The same key again and again, as a client that wants to know does."""
-    async with asyncio.timeout(40):
-        while True:
-            try:
-                placed: common_pb2.Order = (await client.ask("PlaceOrder", request, user)).order
-                return placed
-            except ApiError as error:
-                assert error.code.retryable, error
-                await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("point", sorted(POINTS))
