@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from api_gateway.gather import OrderGatherer
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
 from runtime.clock import Clock
@@ -15,5 +16,6 @@ class Clients:
     auth: auth_pb2_grpc.AuthServiceStub
     database: db_pb2_grpc.DbServiceStub
     orders: OrderShards
+    gatherer: OrderGatherer
     clock: Clock
     ws_url: str

@@ -2,6 +2,7 @@
 
 from api_gateway.app import Edge, make_app
 from api_gateway.clients import Clients
+from api_gateway.gather import OrderGatherer
 from api_gateway.routes import all_routes
 from api_gateway.settings import GatewaySettings
 from predmarket.auth.v1 import auth_pb2_grpc
@@ -17,10 +18,13 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     database_channel = await process.enter(open_channel(settings.db_grpc))
     orders = OrderShards(addresses_of(settings.order_grpc))
     process.on_stop(orders.close)
+    gatherer = OrderGatherer(orders)
+    process.on_stop(gatherer.close)
     clients = Clients(
         auth=auth_pb2_grpc.AuthServiceStub(auth_channel),
         database=db_pb2_grpc.DbServiceStub(database_channel),
         orders=orders,
+        gatherer=gatherer,
         clock=process.clock,
         ws_url=settings.ws_url,
     )

@@ -119,10 +119,7 @@ def place_request(body: models.PlaceOrder, idempotency_key: str) -> order_pb2.Pl
 
 
 async def _place(call: Call, request: order_pb2.PlaceOrderRequest) -> order_pb2.PlaceOrderResponse:
-    response: order_pb2.PlaceOrderResponse = await call.clients.orders.call(
-        ORDERS, "PlaceOrder", request, market_id=request.market_id, authorization=call.authorization
-    )
-    return response
+    return await call.clients.gatherer.place(request, call.authorization or "")
 
 
 def _batch_bodies(call: Call) -> list[models.PlaceOrder]:

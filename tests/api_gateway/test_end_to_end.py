@@ -175,3 +175,28 @@ async def test_points_are_granted_and_revenue_is_swept(suite: Suite, admin: User
     await ann.post("/v1/orders", amount)
     swept = await admin.post("/v1/admin/treasury/sweep", {"market_id": market}, status=200)
     assert swept["swept_micros"] > 0
+
+
+async def test_orders_that_come_at_once_are_answered_each_on_its_own(suite: Suite, admin: User) -> None:
+    market = await open_market(admin)
+    users = [await suite.user("ann"), await suite.user("bob")]
+    good = limit(market, "BUY", "YES", 400_000, POINT)
+    bodies = [
+        good,
+        {**good, "price_micros": 405_000},
+        {**good, "dry_run": True},
+        {**good, "expires_at": None},
+    ]
+    bodies.append({**good, "time_in_force": "GTD"})  # without an end: a bad field, named
+    work = [users[number % 2].ask("POST", "/v1/orders", bodies[number // 2 % 5]) for number in range(80)]
+    replies = await asyncio.gather(*work)
+    statuses = [201, 422, 200, 201, 422]
+    assert [reply.status for reply in replies] == [statuses[number // 2 % 5] for number in range(80)]
+    assert {reply.code for reply in replies if reply.status == 422} == {
+        "PRICE_NOT_ON_TICK",
+        "INVALID_ARGUMENT",
+    }
+    assert all("quote" in reply.body for reply in replies if reply.status == 200)
+    assert all(reply.body["errors"] for reply in replies if reply.status == 422 and reply.code[0] == "I")
+    for user in users:
+        assert len((await user.get("/v1/orders?open_only=true"))["items"]) == 16
