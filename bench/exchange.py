@@ -37,7 +37,8 @@ from runtime.ports import free_port
 DATABASE = "predmarket"
 USERS = 64
 USER_POINTS = 1_000_000
-TREASURY_POINTS = 2_000_000
+TREASURY_POINTS = 100_000_000
+MARKETS_TRIED_MAX = 40
 LIQUIDITY_POINTS = 100_000
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -187,14 +188,37 @@ class Exchange:
                     amount_micros=(TREASURY_POINTS if is_treasury else USER_POINTS) * MICROS,
                 )
                 await self.ask(points.GrantPoints, request, SERVICE_ID, "service")
+        self.market_id = await self.open_market("Hot?")
+
+    async def open_market(self, question: str) -> str:
+        """An ACTIVE market at one half."""
+        async with open_channel(self.address) as channel:
             markets = order_pb2_grpc.MarketAdminServiceStub(channel)
-            terms = order_pb2.MarketTerms(question="Hot?", liquidity_micros=LIQUIDITY_POINTS * MICROS)
+            terms = order_pb2.MarketTerms(question=question, liquidity_micros=LIQUIDITY_POINTS * MICROS)
             created = await self.ask(
                 markets.CreateMarket, order_pb2.CreateMarketRequest(terms=terms), ADMIN_ID, "admin"
             )
-            self.market_id = created.market.market_id
-            activate = order_pb2.ActivateMarketRequest(market_id=self.market_id)
+            market_id: str = created.market.market_id
+            activate = order_pb2.ActivateMarketRequest(market_id=market_id)
             await self.ask(markets.ActivateMarket, activate, ADMIN_ID, "admin")
+        return market_id
+
+    async def open_market_beside(self, market_id: str) -> str:
+        """Another market on the shard of this one."""
+        wanted = await self.shard_of(market_id)
+        for number in range(MARKETS_TRIED_MAX):
+            other = await self.open_market(f"Beside {number}?")
+            if await self.shard_of(other) == wanted:
+                return other
+        raise BenchError(f"no market of {MARKETS_TRIED_MAX} came to shard {wanted}")
+
+    async def shard_of(self, market_id: str) -> int:
+        async with open_channel(self.address) as channel:
+            stub = order_pb2_grpc.ShardServiceStub(channel)
+            request = order_pb2.ListShardsRequest(market_id=market_id)
+            answer = await self.ask(stub.ListShards, request, ADMIN_ID, "admin")
+        shard: int = answer.market_shard
+        return shard
 
 
 @contextmanager

@@ -91,9 +91,9 @@ async def _load(ours: Exchange, worker: Worker, count: int, seconds: float) -> M
         return tally.figures(time.perf_counter() - started)
 
 
-def _order(ours: Exchange, caller: int) -> order_pb2.PlaceOrderRequest:
+def _order(market_id: str, caller: int) -> order_pb2.PlaceOrderRequest:
     return order_pb2.PlaceOrderRequest(
-        market_id=ours.market_id,
+        market_id=market_id,
         idempotency_key=str(uuid.uuid4()),
         side=common_pb2.SIDE_BUY,
         # One user always buys the same, as the rival's do: nothing is netted, and the price stays.
@@ -129,11 +129,23 @@ def _callers(ours: Exchange, number: int) -> Iterator[tuple[int, list[tuple[str,
 async def _unary(
     ours: Exchange, stub: order_pb2_grpc.OrderServiceStub, number: int, tally: Tally, end: float
 ) -> None:
+    await trade_until(ours, stub, ours.market_id, number, tally, lambda: time.perf_counter() >= end)
+
+
+async def trade_until(
+    ours: Exchange,
+    stub: order_pb2_grpc.OrderServiceStub,
+    market_id: str,
+    number: int,
+    tally: Tally,
+    is_over: Callable[[], bool],
+) -> None:
+    """One order after the other, each awaited."""
     callers = _callers(ours, number)
-    while time.perf_counter() < end:
+    while not is_over():
         caller, metadata = next(callers)
         started = time.perf_counter()
-        answer = await stub.PlaceOrder(_order(ours, caller), timeout=DEADLINE_SECONDS, metadata=metadata)
+        answer = await stub.PlaceOrder(_order(market_id, caller), timeout=DEADLINE_SECONDS, metadata=metadata)
         tally.seconds.append(time.perf_counter() - started)
         _check(answer.order)
 
@@ -144,7 +156,7 @@ async def _batches(
     callers = _callers(ours, number)
     while time.perf_counter() < end:
         caller, metadata = next(callers)
-        commands = [order_pb2.OrderCommand(place=_order(ours, caller)) for _ in range(BATCH)]
+        commands = [order_pb2.OrderCommand(place=_order(ours.market_id, caller)) for _ in range(BATCH)]
         request = order_pb2.SubmitCommandsRequest(commands=commands)
         started = time.perf_counter()
         answer = await stub.SubmitCommands(request, timeout=DEADLINE_SECONDS, metadata=metadata)
@@ -169,7 +181,7 @@ async def _stream(
                 return
             sent[request_id] = time.perf_counter()
             yield order_pb2.TradeRequest(
-                request_id=request_id, command=order_pb2.OrderCommand(place=_order(ours, number))
+                request_id=request_id, command=order_pb2.OrderCommand(place=_order(ours.market_id, number))
             )
 
     async for answer in stub.Trade(requests(), timeout=DEADLINE_SECONDS, metadata=_metadata(ours, number)):
