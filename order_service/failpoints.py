@@ -21,13 +21,22 @@ POINTS: Final = frozenset(
 )
 
 
+PAUSE: Final = "pause-"
+
+
+def is_fail_point(chosen: str) -> bool:
+    """`name`, `name:skip`, or either with `pause-` before it."""
+    name, _, skip = chosen.removeprefix(PAUSE).partition(":")
+    return name in POINTS and (not skip or skip.isdecimal())
+
+
 class FailPoints:
-    """Kills this process with SIGKILL the `skip + 1`-th time it reaches the chosen place (`name` or `name:skip`)."""
+    """Kills this process with SIGKILL the `skip + 1`-th time it reaches the chosen place; `pause-`: SIGSTOP."""
 
     def __init__(self, chosen: str = "") -> None:
-        name, _, skip = chosen.partition(":")
-        assert not name or name in POINTS, f"unknown fail point {name}"
-        self._name = name
+        assert not chosen or is_fail_point(chosen), f"unknown fail point {chosen}"
+        self._signal = signal.SIGSTOP if chosen.startswith(PAUSE) else signal.SIGKILL
+        self._name, _, skip = chosen.removeprefix(PAUSE).partition(":")
         self._skip = int(skip or 0)
 
     def reach(self, name: str) -> None:
@@ -37,4 +46,5 @@ class FailPoints:
         if self._skip:
             self._skip -= 1
             return
-        os.kill(os.getpid(), signal.SIGKILL)
+        self._name = ""
+        os.kill(os.getpid(), self._signal)

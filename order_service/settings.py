@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 
 from engine.units import STEP_MAX
-from order_service.failpoints import POINTS
+from order_service.failpoints import is_fail_point
 from order_service.shard import ShardLimits
 from runtime.settings import ServiceSettings
 
@@ -35,7 +35,7 @@ class OrderSettings(ServiceSettings):
     bus_max_bytes: int = Field(default=1 << 30, ge=1 << 20)
     """Bound of each of the two streams."""
     fail_point: str = ""
-    """For tests: where to kill this process."""
+    """For tests: where to kill (`pause-`: stop) this process."""
 
     @field_validator("order_shards")
     @classmethod
@@ -48,7 +48,7 @@ class OrderSettings(ServiceSettings):
     @field_validator("fail_point")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        if value and value.partition(":")[0] not in POINTS:
+        if value and not is_fail_point(value):
             raise ValueError("is not a fail point")
         return value
 

@@ -125,6 +125,43 @@ async def test_a_paused_owner_writes_nothing_after_a_takeover(
     assert await count_orders(fresh_database) == 2
 
 
+@pytest.mark.parametrize("point", ["begin", "rows_written", "commit_sent"])
+async def test_an_owner_paused_inside_its_transaction_blocks_nobody(
+    point: str, issuer: Issuer, fresh_database: Database, nats_server: NatsServer
+) -> None:
+    """The stopped owner holds the shard's and the user's rows; PostgreSQL ends its session after a second."""
+    url = fresh_database.url_for("pm_order")
+    first = settings_of(url, nats_server.url, issuer.url)
+    second = settings_of(url, nats_server.url, issuer.url, instance="order_service-2", order_shards="")
+    processes = [await start_process(first)]
+    async with AsyncExitStack() as stack:
+        old_client = Client(issuer, f"127.0.0.1:{first['grpc_port']}", stack)
+        new_client = Client(issuer, f"127.0.0.1:{second['grpc_port']}", stack)
+        try:
+            market, user = await old_client.open_market(new_user()), new_user()
+            await old_client.grant(user)
+            processes[0].send_signal(signal.SIGTERM)
+            await processes[0].wait()
+            processes[0] = await start_process({**first, "fail_point": f"pause-{point}"})
+            request = limit(market, 50, 10, idempotency_key="once")
+            paused = asyncio.create_task(place_until_answered(old_client, request, user))
+            await asyncio.sleep(1.5)
+            processes.append(await start_process(second))
+            order = await place_until_answered(new_client, request, user)
+            processes[0].send_signal(signal.SIGCONT)
+            await asyncio.sleep(1.0)
+            paused.cancel()
+            await asyncio.gather(paused, return_exceptions=True)
+            assert (await new_client.ask("PlaceOrder", request, user)).order == order
+        finally:
+            for process in processes:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+    await verify(fresh_database.superuser_url)
+    assert await count_orders(fresh_database) == 1
+
+
 async def test_another_shard_count_is_refused(
     issuer: Issuer, fresh_database: Database, nats_server: NatsServer
 ) -> None:

@@ -19,7 +19,9 @@ async def test_random_schedules_leave_everything_consistent(client: Client) -> N
     markets = [await client.open_market(admin) for _ in range(5)]
     for user in users:
         await client.grant(user, 60)
-    await asyncio.gather(*(trader(client, random.Random(chance.random()), user, markets) for user in users * 2))
+    await asyncio.gather(
+        *(trader(client, random.Random(chance.random()), user, markets) for user in users * 2)
+    )
     for market in markets[:2]:
         decide = order_pb2.ResolveMarketRequest(market_id=market, outcome=order_pb2.VERDICT_NO)
         await client.admin("ResolveMarket", decide, admin)
