@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from db_service.store.tables import MARKET_COLUMNS, ORDER_COLUMNS, POSITION_COLUMNS
 from engine.state import (
     Market,
     MarketStatus,
@@ -17,23 +18,6 @@ from engine.state import (
     TimeInForce,
 )
 
-_MARKET_AMOUNTS: Final = {
-    "collateral", "pool_yes", "pool_no", "vault", "treasury_yes", "treasury_no", "treasury_points", "pending",
-    "volume", "owed", "payable", "paid",
-}  # fmt: skip
-_ORDER_AMOUNTS: Final = {
-    "quantity", "filled", "remaining", "cancelled", "cost", "fee", "netted", "locked_points",
-}  # fmt: skip
-
-MARKET_COLUMNS: Final = tuple(f"{name}_micros" if name in _MARKET_AMOUNTS else name for name in Market.FIELDS)
-"""Columns of `Market.FIELDS`, in their order."""
-
-ORDER_COLUMNS: Final = tuple(f"{name}_micros" if name in _ORDER_AMOUNTS else name for name in Order.FIELDS)
-"""Columns of `Order.FIELDS`, in their order."""
-
-POSITION_COLUMNS: Final = tuple(f"{name}_micros" for name in Position.FIELDS)
-"""Columns of `Position.FIELDS`, in their order."""
-
 
 class Row(Protocol):
     """Something with values by column."""
@@ -43,7 +27,7 @@ class Row(Protocol):
 
 def market_of(row: Row) -> Market:
     """A row of `markets`."""
-    values = dict(zip(Market.FIELDS, (row[column] for column in MARKET_COLUMNS), strict=True))
+    values = {name: row[column] for name, column in MARKET_COLUMNS.items()}
     values["status"] = MarketStatus(values["status"])
     ordered = tuple(values[name] for name in Market.FIELDS)
     market = Market(str(row["market_id"]), str(row["created_by"]), row["created_at"], ordered)
