@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from db_service.store.objects import Row, market_of, order_of, position_of
 from db_service.store.tables import MARKET_COLUMNS, ORDER_COLUMNS, ORDER_IDENTITY, POSITION_COLUMNS
 from engine.commands import system_stream_id
 from engine.core import is_system_stream, system_stream
-from engine.state import (
-    Market,
-    MarketState,
-    MarketStatus,
-    Order,
-    OrderStatus,
-    OrderType,
-    Outcome,
-    Position,
-    SelfTrade,
-    ShardState,
-    Side,
-    TimeInForce,
-)
+from engine.state import MarketState, Order, ShardState
 from runtime.postgres import Connection, Pool
 
 _MARKET_HEAD = ("market_id", "created_by", "created_at", "seq", "last_hash")
@@ -67,7 +54,7 @@ async def load_shard(connection: Connection, shard_id: int) -> ShardState:
 async def load_orders(connection: Connection | Pool, order_ids: Sequence[str]) -> list[Order]:
     """Orders, open or ended."""
     rows = await connection.fetch(_ORDER_SELECT + "WHERE order_id = ANY($1::uuid[])", list(order_ids))
-    return [_order(row) for row in rows]
+    return [order_of(row) for row in rows]
 
 
 async def load_last_trades(connection: Connection, shard_id: int) -> dict[str, int]:
@@ -114,50 +101,16 @@ async def _fill_in(connection: Connection, markets: dict[str, MarketState]) -> N
         ids,
     )
     for row in orders:
-        order = _order(row)
+        order = order_of(row)
         markets[order.market_id].load_order(order)
     positions = await connection.fetch(
         f"SELECT market_id, user_id, {', '.join(POSITION_COLUMNS)} FROM positions WHERE market_id = ANY($1::uuid[])",
         ids,
     )
     for row in positions:
-        market_id, user_id = str(row["market_id"]), str(row["user_id"])
-        values = tuple(row[column] for column in POSITION_COLUMNS)
-        markets[market_id].positions[user_id] = Position(market_id, user_id, values)
+        position = position_of(row)
+        markets[position.market_id].positions[position.user_id] = position
 
 
-def _market_state(row: Any) -> MarketState:
-    values = {name: row[column] for name, column in MARKET_COLUMNS.items()}
-    values["status"] = MarketStatus(values["status"])
-    market = Market(
-        str(row["market_id"]),
-        str(row["created_by"]),
-        row["created_at"],
-        tuple(values[name] for name in Market.FIELDS),
-    )
-    market.seq, market.last_hash = row["seq"], row["last_hash"]
-    return MarketState(market)
-
-
-def _order(row: Any) -> Order:
-    order = Order(
-        order_id=str(row["order_id"]),
-        market_id=str(row["market_id"]),
-        user_id=str(row["user_id"]),
-        client_order_id=row["client_order_id"],
-        side=Side(row["side"]),
-        outcome=Outcome(row["outcome"]),
-        type=OrderType(row["type"]),
-        time_in_force=TimeInForce(row["time_in_force"]),
-        post_only=row["post_only"],
-        self_trade=SelfTrade(row["self_trade"]),
-        amount_micros=row["amount_micros"],
-        created_at=row["created_at"],
-        price_micros=row["price_micros"],
-        quantity=row["quantity_micros"],
-        expires_at=row["expires_at"],
-    )
-    for name, column in zip(Order.FIELDS, ORDER_COLUMNS, strict=True):
-        setattr(order, name, row[column])
-    order.status = OrderStatus(row["status"])
-    return order
+def _market_state(row: Row) -> MarketState:
+    return MarketState(market_of(row))
