@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from db_service.store import loading
+from db_service.verify import verify as verify_database
 from engine.check import check
 from engine.commands import TREASURY_ID
 from engine.core import is_system_stream
@@ -196,6 +197,8 @@ async def start_process(fields: dict[str, Any]) -> asyncio.subprocess.Process:
 
 async def verify(superuser_url: str) -> None:
     """Events, rows and ledger tell the same story; raises AssertionError where they do not."""
+    report = await verify_database(superuser_url)
+    assert report.broken() == []
     connection = await asyncpg.connect(superuser_url)
     try:
         for shard in await connection.fetch("SELECT shard_id, commit_seq FROM shards"):
