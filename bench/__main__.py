@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import engines, hot_market, large_markets, optimistic
+from bench import engines, hot_market, large_markets, open_loop, optimistic
 from bench.report import BenchError, Measured, Section, measure, write_json
 
 RUNS = 5
@@ -23,11 +23,12 @@ WIDTH = 140
 SECTIONS: dict[str, Callable[[bool], Section]] = {
     "engine": engines.section,
     "hot_market": hot_market.section,
+    "open_loop": open_loop.section,
     "restart": large_markets.restart_section,
     "settlement": large_markets.settlement_section,
     "optimistic": optimistic.section,
 }
-DEFAULT = ("engine", "hot_market", "restart", "settlement")
+DEFAULT = ("engine", "hot_market", "open_loop", "restart", "settlement")
 """`optimistic` is the rival without us, for work on the rival; hot_market has it too."""
 
 

@@ -116,14 +116,15 @@ def _check_result(result: order_pb2.CommandResult) -> None:
     _check(result.order)
 
 
-def _metadata(ours: Exchange, caller: int) -> list[tuple[str, str]]:
+def metadata_of(ours: Exchange, caller: int) -> list[tuple[str, str]]:
+    """A call's headers: the token of one of the exchange's users."""
     return call_metadata(ours.issuer.authorization(ours.users[caller]))
 
 
 def _callers(ours: Exchange, number: int) -> Iterator[tuple[int, list[tuple[str, str]]]]:
     """Two users of this worker in turn, the one buying YES and the other NO."""
     first = 2 * number % len(ours.users)
-    return itertools.cycle((caller, _metadata(ours, caller)) for caller in (first, first + 1))
+    return itertools.cycle((caller, metadata_of(ours, caller)) for caller in (first, first + 1))
 
 
 async def _unary(
@@ -145,9 +146,16 @@ async def trade_until(
     while not is_over():
         caller, metadata = next(callers)
         started = time.perf_counter()
-        answer = await stub.PlaceOrder(_order(market_id, caller), timeout=DEADLINE_SECONDS, metadata=metadata)
+        await place_one(stub, market_id, caller, metadata)
         tally.seconds.append(time.perf_counter() - started)
-        _check(answer.order)
+
+
+async def place_one(
+    stub: order_pb2_grpc.OrderServiceStub, market_id: str, caller: int, metadata: list[tuple[str, str]]
+) -> None:
+    """One market order, which must be filled."""
+    answer = await stub.PlaceOrder(_order(market_id, caller), timeout=DEADLINE_SECONDS, metadata=metadata)
+    _check(answer.order)
 
 
 async def _batches(
@@ -184,7 +192,7 @@ async def _stream(
                 request_id=request_id, command=order_pb2.OrderCommand(place=_order(ours.market_id, number))
             )
 
-    async for answer in stub.Trade(requests(), timeout=DEADLINE_SECONDS, metadata=_metadata(ours, number)):
+    async for answer in stub.Trade(requests(), timeout=DEADLINE_SECONDS, metadata=metadata_of(ours, number)):
         tally.seconds.append(time.perf_counter() - sent.pop(answer.request_id))
         _check_result(answer.result)
         room.release()

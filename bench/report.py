@@ -102,7 +102,7 @@ def table_of(measured: Measured) -> Table:
     for metric in section.metrics:
         table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("range", justify="right", no_wrap=True)
-    table.add_column("ours over", justify="right", no_wrap=True)
+    table.add_column("ours over" if section.ours else "", justify="right", no_wrap=True)
     ratios = measured.ratios()
     for arm, values in measured.values.items():
         first = values.get(section.metrics[0], [])
