@@ -14,10 +14,11 @@ TRADERS ?= 0
 SHARDS ?= 0
 SEED ?= 1
 COUNT ?= 1000000
+KILLS ?= 200
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify test simulate check format docs bench clean
+.PHONY: help setup proto run status logs stop reset verify test simulate soak-kill check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,9 @@ verify: setup ## Recompute every balance from the ledger of the data folder (ARG
 
 simulate: setup ## Run random commands against the naive oracle (SEED=1 COUNT=1000000)
 	@$(PYTHON) -m tests.simulate --seed "$(SEED)" --count "$(COUNT)"
+
+soak-kill: setup ## Kill order_service at random under load, checking after each kill (KILLS=200 SEED=1)
+	@SOAK_KILLS="$(KILLS)" SOAK_SEED="$(SEED)" $(PYTHON) -m pytest -q -s -o timeout=0 tests/order_service/test_soak.py
 
 check: setup ## Formatter, linter and strict type checker
 	@$(VENV)/bin/ruff format --check .

@@ -1,7 +1,7 @@
 """Kill order_service at random under load, again and again, and check after each kill what was promised.
 
-Traders place and cancel with keys until they are answered. After a kill the process must answer again within a bound; every
-acknowledged order must be in PostgreSQL, each key once, and events, rows and ledger must tell the same story.
+Traders place and cancel with keys until they are answered. After a kill the process must answer again within a bound;
+every acknowledged order must be in PostgreSQL, each key once, and events, rows and ledger must tell the same story.
 """
 
 from __future__ import annotations
