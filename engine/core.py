@@ -11,12 +11,12 @@ from typing import Any, Final
 from engine import commands as c
 from engine import lifecycle, settlement, trading
 from engine.draft import effects_of
-from engine.events import Effects
+from engine.events import EVENT_BYTES_MAX, Effects, may_be_large, size_at_most
 from engine.guards import points_are_there, refuse_if
 from engine.refusals import Code, InvariantBroken, Refusal, Refused
 from engine.run import Run
 from engine.state import Market, MarketState, MarketStatus, ShardState
-from engine.units import AMOUNT_MAX_MICROS
+from engine.units import AMOUNT_MAX_MICROS, MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Engine:
         """Apply one command at `now` (microseconds since the epoch)."""
         mark = self.state.journal.begin()
         try:
-            return self._apply(command, now)
+            return self._apply_within_size(command, now, mark)
         except Refused as refused:
             self.state.journal.rollback(mark)
             return refused.refusal
@@ -65,8 +65,23 @@ class Engine:
         """What was applied is durable; it can no longer be undone."""
         self.state.journal.forget()
 
-    def _apply(self, command: c.AnyCommand, now: int) -> Applied:
+    def _apply_within_size(self, command: c.AnyCommand, now: int, mark: int) -> Applied:
+        """Apply; should its event grow too large, undo and apply with a smaller share of the bounds on its rows."""
+        share_micros = MICROS
+        applied = self._apply(command, now, share_micros)
+        while may_be_large(applied.effects):
+            size = size_at_most(command, applied.effects)
+            if size <= EVENT_BYTES_MAX:
+                break
+            self.state.journal.rollback(mark)
+            assert share_micros > MICROS // 100, "fewer rows make a smaller event"
+            share_micros = share_micros * EVENT_BYTES_MAX * 98 // (size * 100)
+            applied = self._apply(command, now, share_micros)
+        return applied
+
+    def _apply(self, command: c.AnyCommand, now: int, share_micros: int) -> Applied:
         run = self._start(command, now)
+        run.share_micros = share_micros
         _HANDLERS[type(command)](run, command)
         market = run.market
         self.state.journal.on_undo(setattr, market, "seq", market.seq)
@@ -128,7 +143,9 @@ def _is_hidden(market: Market, command: c.AnyCommand) -> bool:
     """A DRAFT, and one that was withdrawn, is not there for traders; a system stream takes grants only."""
     if is_system_stream(market.market_id) != isinstance(command, c.GrantPoints):
         return True
-    drafted = market.status is MarketStatus.DRAFT or market.reason == "DELETED"
+    drafted = market.status is MarketStatus.DRAFT or (
+        market.status is MarketStatus.CANCELLED and market.reason == "DELETED"
+    )
     return drafted and isinstance(command, _TRADERS)
 
 

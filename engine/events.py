@@ -17,6 +17,13 @@ from engine.commands import AnyCommand, MarketTerms
 from engine.state import OrderStatus, OrderType, Outcome, SelfTrade, Side, TimeInForce
 
 EVENT_BYTES_MAX: Final = 512 * 1024
+_ROW_BYTES: Final = 256
+_FILLED_IN_BYTES: Final = 48
+"""What the balances after and the user_seq of an account may add to it: three numbers of 16 digits."""
+
+_ENVELOPE_BYTES: Final = 1_024
+"""Ids, hash, time and names around command and effects (some 400 bytes)."""
+
 COUNTER_ACCOUNT: Final = -1
 """The `user` of a ledger row that belongs to the market itself (on a system stream: to issuance)."""
 
@@ -221,6 +228,19 @@ _decoder: Final = msgspec.json.Decoder(Event)
 def encode(event: Event) -> bytes:
     """The canonical bytes: JSON without spaces, fields in the order declared here."""
     return _encoder.encode(event)
+
+
+def size_at_most(command: AnyCommand, effects: Effects) -> int:
+    """An upper bound of the bytes of the event to be, measured before the writer fills in what only it knows."""
+    measured = len(_encoder.encode(command)) + len(_encoder.encode(effects))
+    return measured + _FILLED_IN_BYTES * len(effects.accounts) + _ENVELOPE_BYTES
+
+
+def may_be_large(effects: Effects) -> bool:
+    """Whether there are so many rows that the event's size must be measured; no row is longer than 256 bytes."""
+    rows = len(effects.orders) + len(effects.positions) + len(effects.trades) + len(effects.fills)
+    rows += len(effects.users) + len(effects.accounts) + len(effects.levels) + len(effects.payouts)
+    return rows * _ROW_BYTES > EVENT_BYTES_MAX // 2
 
 
 def decode(payload: bytes | str) -> Event:

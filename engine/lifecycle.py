@@ -129,7 +129,10 @@ def activate(run: Run, command: ActivateMarket) -> None:
 
 
 def pause(run: Run, command: PauseMarket) -> None:
+    """CLOSED is refused before `closes_at`, which an edit may have moved since the job looked."""
     _step(run.market, (MarketStatus.ACTIVE,), "paused")
+    early = not run.market.closes_at or run.now < run.market.closes_at
+    refuse_if(command.reason == CLOSED and early, Code.INVALID_ARGUMENT, "closes_at has not come.")
     market = run.touch_market()
     market.status, market.reason = MarketStatus.PAUSED, command.reason
 

@@ -54,9 +54,12 @@ class Router:
         return self.exit_cost + self.opening_cost
 
     def execute(self) -> None:
-        """Fill until done, at the limit, at 1,000 resting orders, or before the taker's own order."""
+        """Fill until done, at the limit, before the taker's own order, or at 1,000 resting orders.
+
+        Where the event of so many would exceed 512 KiB (long numbers, a pool leg before every maker), at fewer.
+        """
         while not self.is_done():
-            if self.run.disturbed >= MAKERS_MAX:
+            if self.run.disturbed >= self.run.at_most(MAKERS_MAX):
                 self.stop = Stop.MAKERS_MAX
                 return
             maker = self._next_maker()

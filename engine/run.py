@@ -17,7 +17,7 @@ from engine.state import (
     ShardState,
     Side,
 )
-from engine.units import points_for
+from engine.units import MICROS, points_for
 
 
 class Run:
@@ -34,6 +34,7 @@ class Run:
         "now",
         "paid",
         "seq",
+        "share_micros",
         "state",
         "trades",
     )
@@ -50,9 +51,15 @@ class Run:
         self.levels: set[tuple[Outcome, int]] = set()
         self.disturbed = 0
         """Resting orders filled, dropped or cut so far; bounds the event."""
+        self.share_micros = MICROS
+        """The part of every bound that this command may use, so that its event stays below 512 KiB."""
         self.new_order: Order | None = None
         self.paid: list[tuple[str, int, int, int, int]] = []
         """(user, points, yes, no, basis) of each holder paid."""
+
+    def at_most(self, bound: int) -> int:
+        """How many rows a step may touch where the rule says `bound`: fewer when the event would be too large."""
+        return max(1, bound * self.share_micros // MICROS)
 
     # -- rows, saved before their first change
 
@@ -109,6 +116,7 @@ class Run:
         else:
             self.position(order.user_id).add_locked(order.outcome, order.remaining)
         state, ladder = self.market_state, self.market_state.ladders[order.leg]
+        assert order.order_id not in state.orders, "an order id names one order"
         key = Ladder.key(order)
         mine = state.open_by_user.setdefault(order.user_id, {})
         state.orders[order.order_id] = order

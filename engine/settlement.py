@@ -28,6 +28,7 @@ class Totals(NamedTuple):
 def resolve(run: Run, command: ResolveMarket) -> None:
     """One point per winning share; AMBIGUOUS gives each holder floor((yes + no) / 2)."""
     _may_be_decided(run.market, (MarketStatus.ACTIVE, MarketStatus.PAUSED))
+    _reason_is_free(command.reason)
     no_interest(run, command.actor_id)
     market = run.touch_market()
     market.closing_probability_micros = market.probability_micros
@@ -39,6 +40,7 @@ def resolve(run: Run, command: ResolveMarket) -> None:
 def cancel_market(run: Run, command: CancelMarket) -> None:
     """Each holder gets the cost basis of what is held, through the waterfall; short of it nothing, or pro rata."""
     _may_be_decided(run.market, (MarketStatus.DRAFT, MarketStatus.ACTIVE, MarketStatus.PAUSED))
+    _reason_is_free(command.reason)
     no_interest(run, command.actor_id)
     opened = run.market.status is not MarketStatus.DRAFT
     market = run.touch_market()
@@ -89,7 +91,7 @@ def expire(run: Run, command: ExpireOrders) -> None:
     _limit_in_range(command.limit)
     due = [o for o in run.market_state.orders.values() if o.expires_at and o.expires_at <= run.now]
     refuse_if(not due, Code.ORDER_NOT_FOUND, "No order is due.")
-    for order in due[: command.limit]:
+    for order in sorted(due, key=lambda o: o.priority_seq)[: run.at_most(command.limit)]:
         run.end_resting(order, OrderStatus.EXPIRED, "EXPIRED")
 
 
@@ -99,7 +101,8 @@ def release(run: Run, command: ReleaseOrders) -> None:
     refuse_if(
         not is_releasing(market), Code.MARKET_NOT_ACTIVE, "The orders of this market are not to be released."
     )
-    orders = list(run.market_state.orders.values())[: command.limit]
+    every = run.market_state.orders.values()
+    orders = sorted(every, key=lambda o: o.priority_seq)[: run.at_most(command.limit)]
     refuse_if(not orders, Code.ORDER_NOT_FOUND, "No order is open.")
     reason = "MARKET_CLOSED" if market.status is MarketStatus.PAUSED else "MARKET_SETTLED"
     for order in orders:
@@ -119,9 +122,10 @@ def pay_holders(run: Run, command: PayHolders) -> None:
     )
     holders = unpaid_holders(state)
     market = run.touch_market()
-    for user_id in holders[: command.limit]:
+    most = run.at_most(command.limit)
+    for user_id in holders[:most]:
         _pay(run, market, user_id)
-    if len(holders) <= command.limit:
+    if len(holders) <= most:
         _settle(run, market)
 
 
@@ -166,6 +170,11 @@ def _may_be_decided(market: Market, allowed: tuple[MarketStatus, ...]) -> None:
         f"A market that is {market.status} cannot be decided.",
         status=market.status,
     )
+
+
+def _reason_is_free(reason: str) -> None:
+    """DELETED marks a withdrawn DRAFT, which is hidden and never paid out."""
+    refuse_if(reason == "DELETED", Code.INVALID_ARGUMENT, "This reason is reserved.", field="reason")
 
 
 def _limit_in_range(limit: int) -> None:
