@@ -101,7 +101,10 @@ class Leases:
             await asyncio.wait(self._running.values(), timeout=8.0)
         for shard in shards:
             hold = shard.writer.hold
-            await self._pool.execute(_RELEASE, hold.shard_id, hold.epoch, timeout=1.0)
+            try:
+                await self._pool.execute(_RELEASE, hold.shard_id, hold.epoch, timeout=1.0)
+            except AWAY as error:  # then the lease expires by itself
+                log.warning("a lease was not given back", error=type(error).__name__)
 
     async def _look(self) -> None:
         for shard_id in range(self._shard_count):
