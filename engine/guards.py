@@ -88,9 +88,12 @@ def _market_order_is_well_formed(command: PlaceOrder) -> None:
         "A MARKET order states one of amount_micros (BUY), quantity_micros or close_position (SELL).",
     )
     refuse_if(
-        bool(command.price_micros) or command.post_only or bool(command.expires_at),
+        bool(command.price_micros)
+        or command.post_only
+        or bool(command.expires_at)
+        or command.time_in_force in (TimeInForce.GTD, TimeInForce.FOK),
         Code.INVALID_ARGUMENT,
-        "A MARKET order has no price_micros, post_only or expires_at.",
+        "A MARKET order is IOC and has no price_micros, post_only or expires_at.",
     )
     refuse_if(
         not 0 <= command.max_slippage_bps <= BASIS_POINTS or command.expected_price_micros >= MICROS,

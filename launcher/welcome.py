@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from launcher.folder import Admin, DataFolder
 from launcher.options import RunOptions
@@ -26,21 +25,18 @@ def print_welcome(
 ) -> None:
     """`fresh_password`: the administrator's password was made in this run; it is shown this once."""
     folder = DataFolder(options.data)
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="ignore", no_wrap=True)
-    table.add_row("REST", f"{plan.url}/v1")
-    table.add_row("WebSocket", plan.ws_url)
-    table.add_row("admin", admin.email)
-    if fresh_password:
-        table.add_row("password", f"{admin.password}  (shown this once; kept in {folder.admin_file})")
-    else:
-        table.add_row("password", f"as in {folder.admin_file}")
-    table.add_row("data", str(folder.path))
-    table.add_row("logs", f"{folder.logs}, or `make logs`")
-    console.print()
-    console.print("[bold green]Ready.[/]")
-    console.print(table, soft_wrap=True, highlight=False)
+    password = f"{admin.password}  (shown this once; kept in {folder.admin_file})"
+    rows = {
+        "REST": f"{plan.url}/v1",
+        "WebSocket": plan.ws_url,
+        "admin": admin.email,
+        "password": password if fresh_password else f"as in {folder.admin_file}",
+        "data": str(folder.path),
+        "logs": f"{folder.logs}, or `make logs`",
+    }
+    console.print("\n[bold green]Ready.[/]")
+    for name, value in rows.items():
+        console.print(f"  {name:<10} {value}", highlight=False, markup=False, soft_wrap=True)
     for question in opened:
         console.print(f"  opened: {question}", highlight=False)
     if options.traders:

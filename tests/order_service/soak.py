@@ -65,18 +65,19 @@ class Soak:
             traders: list[asyncio.Task[None]] = []
             try:
                 markets = [await client.open_market(new_user()) for _ in range(2)]
-                users = [new_user() for _ in range(TRADERS)]
-                for user in users:
+                users, prober = [new_user() for _ in range(TRADERS)], new_user()
+                for user in (*users, prober):
                     await client.grant(user)
                 traders = [asyncio.create_task(self._trade(client, user, markets)) for user in users]
                 for _ in range(kills):
-                    process = await self._kill(client, process, users[0], markets[0])
+                    process = await self._kill(client, process, prober, markets[0])
                     on_kill(self.report)
             finally:
                 self._stop = True
                 await asyncio.gather(*traders)
-                process.send_signal(signal.SIGTERM)
-                await process.wait()
+                if process.returncode is None:
+                    process.send_signal(signal.SIGTERM)
+                    await process.wait()
         await self._check()
         return self.report
 
