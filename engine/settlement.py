@@ -5,6 +5,8 @@ All payouts come out of the collateral: a cancellation first moves there what th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 from engine.commands import TREASURY_ID, CancelMarket, ExpireOrders, PayHolders, ReleaseOrders, ResolveMarket
@@ -101,8 +103,8 @@ def release(run: Run, command: ReleaseOrders) -> None:
     refuse_if(
         not is_releasing(market), Code.MARKET_NOT_ACTIVE, "The orders of this market are not to be released."
     )
-    every = run.market_state.orders.values()
-    orders = sorted(every, key=lambda o: o.priority_seq)[: run.at_most(command.limit)]
+    ladders = run.market_state.ladders.values()  # in their order, which undo and replay keep
+    orders = list(islice(chain.from_iterable(ladders), run.at_most(command.limit)))
     refuse_if(not orders, Code.ORDER_NOT_FOUND, "No order is open.")
     reason = "MARKET_CLOSED" if market.status is MarketStatus.PAUSED else "MARKET_SETTLED"
     for order in orders:
@@ -110,7 +112,7 @@ def release(run: Run, command: ReleaseOrders) -> None:
 
 
 def pay_holders(run: Run, command: PayHolders) -> None:
-    """Pay the next holders by user id; a paid position is empty, so nobody is paid twice. The last step settles."""
+    """Pay the next holders; a paid position is empty, so nobody is paid twice. The last step settles."""
     _limit_in_range(command.limit)
     market, state = run.market, run.market_state
     refuse_if(
@@ -120,24 +122,27 @@ def pay_holders(run: Run, command: PayHolders) -> None:
         Code.MARKET_NOT_ACTIVE,
         "There is nobody to pay, or orders are still open.",
     )
-    holders = unpaid_holders(state)
     market = run.touch_market()
     most = run.at_most(command.limit)
+    holders = list(islice(unpaid_holders(state), most + 1))
     for user_id in holders[:most]:
         _pay(run, market, user_id)
     if len(holders) <= most:
         _settle(run, market)
 
 
-def unpaid_holders(state: MarketState) -> list[str]:
-    """Users who still hold shares (or their basis), in order of their ids."""
-    positions = state.positions.values()
-    return sorted(p.user_id for p in positions if p.yes or p.no or p.basis_yes or p.basis_no)
+def unpaid_holders(state: MarketState) -> Iterator[str]:
+    """Users who still hold shares (or their basis). Lazy: a step looks no further than it pays."""
+    for position in state.positions.values():
+        if position.yes or position.no or position.basis_yes or position.basis_no:
+            yield position.user_id
 
 
 def totals(state: MarketState, actual: Market) -> Totals:
     """What was decided, for the answer of resolve and cancel."""
-    return Totals(actual.owed, actual.payable, len(unpaid_holders(state)), actual.owed - actual.payable)
+    return Totals(
+        actual.owed, actual.payable, sum(1 for _ in unpaid_holders(state)), actual.owed - actual.payable
+    )
 
 
 def _pay(run: Run, market: Market, user_id: str) -> None:

@@ -28,7 +28,7 @@ class OrderSettings(ServiceSettings):
     batch_max: int = Field(default=500, ge=1, le=5_000)
     trade_window: int = Field(default=256, ge=1, le=5_000)
     """Commands of one Trade stream in flight."""
-    settlement_step: int = Field(default=1_000, ge=1, le=STEP_MAX)
+    settlement_step: int = Field(default=500, ge=1, le=STEP_MAX)
     """Orders released or holders paid by one step."""
     jobs_seconds: float = Field(default=0.5, ge=0.05, le=60)
     """How often expiry, closing and settlement look for work."""
