@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine import commands as c
 from engine.core import Applied, Engine, system_stream
 from engine.events import EVENT_BYTES_MAX, size_at_most
@@ -10,7 +12,7 @@ from engine.state import OrderType, Outcome, ShardState, Side, Verdict
 
 MARKET, SYSTEM = "3f2b8a54-1111-4222-8333-0123456789ab", c.system_stream_id(0)
 NOW = 1_795_000_000_000_000
-IDS = {"market_id": MARKET, "actor_id": c.SYSTEM_ID}
+IDS: dict[str, Any] = {"market_id": MARKET, "actor_id": c.SYSTEM_ID}
 
 
 def accept(engine: Engine, command: c.AnyCommand) -> Applied:
@@ -46,7 +48,7 @@ def user(number: int) -> str:
 
 def test_a_sweep_of_a_thousand_levels_with_pool_legs_between_keeps_its_event_below_512_kib() -> None:
     engine = opened(probability=1_000)
-    order = {"market_id": MARKET, "type": OrderType.LIMIT, "side": Side.BUY}
+    order: dict[str, Any] = {"market_id": MARKET, "type": OrderType.LIMIT, "side": Side.BUY}
     for number in range(997):
         grant(engine, user(number), 10**10)
         price = 1_000_000 - (number + 2) * 1_000
