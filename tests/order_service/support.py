@@ -143,10 +143,15 @@ def limit(market_id: str, price: int, quantity: int, **fields: Any) -> order_pb2
 
 async def place_until_answered(client: Client, request: Any, user: str) -> common_pb2.Order:
     """The same key again and again, as a client that wants to know does."""
+    return (await answer_to(client, request, user)).order
+
+
+async def answer_to(client: Client, request: Any, user: str) -> order_pb2.PlaceOrderResponse:
+    """The whole answer; a call that met a connection of the killed process is made again."""
     async with asyncio.timeout(40):
         while True:
             try:
-                placed: common_pb2.Order = (await client.ask("PlaceOrder", request, user)).order
+                placed: order_pb2.PlaceOrderResponse = await client.ask("PlaceOrder", request, user)
             except ApiError as error:
                 if not error.code.retryable:
                     raise

@@ -16,6 +16,7 @@ from tests.order_service.proxy import Fault, commit_proxy
 from tests.order_service.support import (
     Client,
     Issuer,
+    answer_to,
     limit,
     new_user,
     place_until_answered,
@@ -49,7 +50,7 @@ async def test_killed_at_any_point_it_restarts_with_one_effect_per_key(
         process = await start_process(fields)
         try:
             order = await asking
-            again = await client.ask("PlaceOrder", request, user)
+            again = await answer_to(client, request, user)
             assert again.replayed
             assert again.order == order
         finally:
