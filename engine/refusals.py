@@ -1,6 +1,6 @@
 """Refusals: the expected no's of the engine. A refusal is a value and leaves no trace.
 
-The codes are ordered as the guards stand: of several reasons, the first in this list is given.
+The codes stand roughly in the order of the guards. Of several reasons one is given; which one is not promised.
 """
 
 from __future__ import annotations
