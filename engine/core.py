@@ -136,7 +136,7 @@ def system_stream(shard: int) -> MarketState:
 
 def is_system_stream(market_id: str) -> bool:
     """Whether this id is reserved for the grants of a shard."""
-    return market_id.startswith(c.system_stream_id(0)[:24])
+    return market_id.startswith(_SYSTEM_STREAMS)
 
 
 def _is_hidden(market: Market, command: c.AnyCommand) -> bool:
@@ -165,6 +165,9 @@ def _grant(run: Run, command: c.GrantPoints) -> None:
 def _created(run: Run, command: c.CreateMarket) -> None:
     """The market is there already; nothing more happens to a DRAFT."""
 
+
+_SYSTEM_STREAMS: Final = c.system_stream_id(0)[:24]
+"""What the ids of all system streams begin with."""
 
 _TRADERS: Final = (
     c.PlaceOrder,

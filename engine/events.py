@@ -7,8 +7,11 @@ All after-values are absolute, so folding events is assignment. Users are named 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
+from uuid import UUID, uuid5
 
 import msgspec
 from msgspec import Struct
@@ -203,7 +206,17 @@ class Effects(Struct, kw_only=True):
     payouts: list[Payout] = []
 
 
-class Event(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True)
+class TradeFill:
+    """A fill with what its trade adds."""
+
+    trade_id: str
+    trade: Trade
+    fill: Fill
+    user_id: str
+
+
+class Event(Struct, frozen=True, kw_only=True, dict=True):
     """An event as it is stored, hashed and published. `previous_hash` chains it to the market's event before it."""
 
     version: int = 1
@@ -219,6 +232,25 @@ class Event(Struct, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         return str(self.command.__struct_config__.tag)
+
+    @cached_property
+    def trade_ids(self) -> list[str]:
+        """One for each of the effects' trades."""
+        return [trade_id(trade.order_id, self.seq, index) for index, trade in enumerate(self.effects.trades)]
+
+    @cached_property
+    def fills(self) -> list[TradeFill]:
+        """Every fill, takers and makers. Made once: rows, answers and the bus all ask."""
+        effects, ids = self.effects, self.trade_ids
+        return [
+            TradeFill(ids[fill.trade], effects.trades[fill.trade], fill, effects.users[fill.user])
+            for fill in effects.fills
+        ]
+
+
+def trade_id(taker_order_id: str, seq: int, index: int) -> str:
+    """The id of the index-th trade of an event: uuid5(taker order_id, "seq:index")."""
+    return str(uuid5(UUID(taker_order_id), f"{seq}:{index}"))
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -6,8 +6,6 @@ The pool is bought from while it is strictly cheaper than the next maker; at equ
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
-from uuid import UUID, uuid5
 
 from engine import fees, pool
 from engine.events import Fill, Trade
@@ -24,12 +22,6 @@ class Stop(StrEnum):
     NONE = ""
     SELF_TRADE = "SELF_TRADE"
     MAKERS_MAX = "TOO_MANY_MAKERS"
-
-
-@lru_cache(maxsize=8_192)
-def trade_id(taker_order_id: str, seq: int, index: int) -> str:
-    """The id of the index-th trade of an event: uuid5(taker order_id, "seq:index")."""
-    return str(uuid5(UUID(taker_order_id), f"{seq}:{index}"))
 
 
 class Router:

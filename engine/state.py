@@ -144,6 +144,9 @@ class Order(Row):
     an open BUY holds back; an open SELL holds back `remaining` shares.
     """
 
+    leg: Outcome
+    """The outcome this order acquires: a SELL acquires the opposite and nets it against what is held."""
+
     FIELDS = (
         "price_micros",
         "quantity",
@@ -174,6 +177,7 @@ class Order(Row):
         "self_trade",
         "amount_micros",
         "created_at",
+        "leg",
         *FIELDS,
     )
 
@@ -225,6 +229,7 @@ class Order(Row):
         self.self_trade = self_trade
         self.amount_micros = amount_micros
         self.created_at = created_at
+        self.leg = outcome if side is Side.BUY else outcome.opposite
         self.price_micros = price_micros
         self.quantity = quantity
         self.filled = 0
@@ -240,11 +245,6 @@ class Order(Row):
         self.expires_at = expires_at
         self.updated_at = created_at
         self.seq = 0
-
-    @property
-    def leg(self) -> Outcome:
-        """The outcome this order acquires: a SELL acquires the opposite and nets it against what is held."""
-        return self.outcome if self.side is Side.BUY else self.outcome.opposite
 
     @property
     def bid_micros(self) -> int:

@@ -155,7 +155,7 @@ class Leases:
             limits=self._settings.limits(),
             clock=self._clock,
             fail_points=self._fail_points,
-            on_committed=relay.wake,
+            on_committed=relay.committed,
             last_trade_seq=last_trades,
         )
         return shard, relay

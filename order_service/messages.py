@@ -8,10 +8,9 @@ from typing import Any
 
 import orjson
 
-from engine.answers import fills_of
 from engine.events import AccountChange, Event, MarketAfter
 from engine.replay import assign
-from engine.router import printed_price, trade_id
+from engine.router import printed_price
 from engine.state import Order, OrderType, Outcome
 from engine.units import MICROS
 
@@ -52,10 +51,12 @@ def book(events: Sequence[Event], pool: tuple[int, int], status: str) -> Message
     return message(f"market.{market_id}.book", f"{market_id}:book:{first.seq - 1}:{last.seq}", content)
 
 
-def trades(event: Event, previous_seq: int) -> Message:
+def trades(events: Sequence[Event], previous_seq: int) -> Message:
+    """Consecutive events of one market that have trades in one message; `previous_seq`: the one before them."""
+    first, last = events[0], events[-1]
     shapes = [
         {
-            "trade_id": trade_id(trade.order_id, event.seq, index),
+            "trade_id": event.trade_ids[index],
             "market_id": event.market_id,
             "seq": event.seq,
             "venue": trade.venue,
@@ -66,16 +67,18 @@ def trades(event: Event, previous_seq: int) -> Message:
             "quantity_micros": trade.quantity,
             "time": event.time,
         }
+        for event in events
         for index, trade in enumerate(event.effects.trades)
     ]
+    market_id = last.market_id
     content = {
-        "market_id": event.market_id,
-        "epoch": event.epoch,
+        "market_id": market_id,
+        "epoch": last.epoch,
         "prev_seq": previous_seq,
-        "seq": event.seq,
+        "seq": last.seq,
         "trades": shapes,
     }
-    return message(f"market.{event.market_id}.trade", f"{event.market_id}:trade:{event.seq}", content)
+    return message(f"market.{market_id}.trade", f"{market_id}:trade:{first.seq}:{last.seq}", content)
 
 
 def status(event: Event, after: MarketAfter, closes_at: int) -> Message:
@@ -98,7 +101,7 @@ def users(event: Event, identities: Mapping[str, Order]) -> list[Message]:
         order = identities[after.order_id]
         assign(order, after, event)
         frames.setdefault(after.user, []).append({"type": "user.order", **_order(order)})
-    for filled in fills_of(event):
+    for filled in event.fills:
         frames.setdefault(filled.fill.user, []).append(_fill(event, filled))
     for position in event.effects.positions:
         frames.setdefault(position.user, []).append(

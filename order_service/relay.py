@@ -19,6 +19,7 @@ from engine.replay import new_order
 from engine.state import MarketStatus, Order
 from order_service import messages
 from order_service.failpoints import FailPoints
+from order_service.fresh_events import FreshEvents
 from order_service.messages import Message
 from order_service.metrics import RELAY_BEHIND
 from runtime.bus import ensure_stream, open_bus
@@ -30,6 +31,8 @@ log = get_logger(__name__)
 
 TARGET = "nats"
 EVENTS_PER_PASS = 200
+TRADES_PER_MESSAGE = 500
+"""Some 200 KB; one event may have twice as many, below 512 KiB."""
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 RETRIED: tuple[type[BaseException], ...] = (*AWAY, nats.errors.Error, JetStreamError)
@@ -96,12 +99,15 @@ class Relay:
         self._shard_id = shard_id
         self._max_bytes = max_bytes
         self._fail_points = fail_points
+        self._fresh = FreshEvents()
         self._woken = asyncio.Event()
         self._pools: dict[str, tuple[tuple[int, int], str]] = {}
         self._last_trades: dict[str, int] = {}
 
-    def wake(self) -> None:
-        """There is more."""
+    def committed(self, first_commit_seq: int, events: Sequence[Event]) -> None:
+        """There is more: these events, or (none given) something to be read."""
+        if events:
+            self._fresh.add(first_commit_seq, events)
         self._woken.set()
 
     async def run(self) -> None:
@@ -121,7 +127,7 @@ class Relay:
         cursor = await self._cursor()
         while True:
             self._woken.clear()
-            events = await self._read(cursor)
+            events = await self._next(cursor)
             if not events:
                 RELAY_BEHIND.labels(str(self._shard_id)).set(0)
                 await self._sleep()
@@ -157,6 +163,10 @@ class Relay:
             cursor,
         )
 
+    async def _next(self, cursor: int) -> list[tuple[int, Event]]:
+        """What follows the cursor, from memory or, where it is not there, from PostgreSQL."""
+        return self._fresh.after(cursor, EVENTS_PER_PASS) or await self._read(cursor)
+
     async def _read(self, cursor: int) -> list[tuple[int, Event]]:
         rows = await self._pool.fetch(
             """
@@ -181,18 +191,18 @@ class Relay:
             await asyncio.gather(*acks)
 
     async def _messages(self, events: Sequence[Event]) -> list[Message]:
-        """Trade, status and user messages in order; then one book message per market for all its events."""
+        """Status and user messages in order; then each market's trades, and its book after all its events."""
         identities = await self._identities(events)
         by_market: dict[str, list[Event]] = {}
         made: list[Message] = []
         for event in events:
             if not is_system_stream(event.market_id):
                 by_market.setdefault(event.market_id, []).append(event)
-                if event.effects.trades:
-                    made.append(messages.trades(event, await self._previous_trade(event)))
                 made.extend(await self._status(event))
             made.extend(messages.users(event, identities))
         for market_id, its_events in by_market.items():
+            for traded in _in_parts([event for event in its_events if event.effects.trades]):
+                made.append(messages.trades(traded, await self._previous_trade(traded)))
             pool, status = await self._pool_of(market_id, its_events)
             made.append(messages.book(its_events, pool, status))
         return made
@@ -210,15 +220,17 @@ class Relay:
             known[order.order_id] = order
         return known
 
-    async def _previous_trade(self, event: Event) -> int:
-        previous = self._last_trades.get(event.market_id)
+    async def _previous_trade(self, events: Sequence[Event]) -> int:
+        """The market's last event with trades before these, which follow each other."""
+        market_id = events[0].market_id
+        previous = self._last_trades.get(market_id)
         if previous is None:
             previous = await self._pool.fetchval(
                 "SELECT coalesce(max(seq), 0) FROM trades WHERE market_id = $1 AND seq < $2",
-                event.market_id,
-                event.seq,
+                market_id,
+                events[0].seq,
             )
-        self._last_trades[event.market_id] = event.seq
+        self._last_trades[market_id] = events[-1].seq
         assert previous is not None
         return previous
 
@@ -252,3 +264,16 @@ class Relay:
             assert row is not None
             self._pools[market_id] = ((row["pool_yes_micros"], row["pool_no_micros"]), row["status"])
         return self._pools[market_id]
+
+
+def _in_parts(events: Sequence[Event]) -> list[list[Event]]:
+    """Consecutive events, so many together that a message of their trades stays small; a large one alone."""
+    parts: list[list[Event]] = []
+    room = 0
+    for event in events:
+        room -= len(event.effects.trades)
+        if room < 0 or not parts:
+            parts.append([])
+            room = TRADES_PER_MESSAGE - len(event.effects.trades)
+        parts[-1].append(event)
+    return parts

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
-from engine.answers import TradeFill, fills_of
 from engine.commands import AmendOrder, PlaceOrder
-from engine.events import Event
+from engine.events import Event, TradeFill
 from engine.replay import assign, market_values
 from engine.router import printed_price
 from engine.slippage import expected_price, slippage_bps
@@ -56,7 +55,7 @@ def order_message(order: Order, fills: Sequence[common_pb2.Fill] = ()) -> common
 
 def fill_messages(event: Event, order_id: str) -> list[common_pb2.Fill]:
     """The fills of one order in this event."""
-    return [_fill(event, fill) for fill in fills_of(event) if fill.fill.order_id == order_id]
+    return [_fill(event, fill) for fill in event.fills if fill.fill.order_id == order_id]
 
 
 def _fill(event: Event, filled: TradeFill) -> common_pb2.Fill:

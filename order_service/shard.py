@@ -12,6 +12,7 @@ import asyncpg
 from db_service.store import loading, writes
 from db_service.store.writes import Balance, StoredKey
 from engine.core import Engine
+from engine.events import Event
 from engine.state import ShardState
 from order_service.batch import Applier, EventTooLarge, Key, Run, answer_of, payers_of
 from order_service.failpoints import FailPoints
@@ -69,7 +70,7 @@ class Shard:
         limits: ShardLimits,
         clock: Clock,
         fail_points: FailPoints,
-        on_committed: Callable[[], None],
+        on_committed: Callable[[int, Sequence[Event]], None],
         last_trade_seq: dict[str, int],
     ) -> None:
         self.last_trade_seq = last_trade_seq
@@ -245,7 +246,8 @@ class Shard:
             _tell(request, answer_of(prepared))
         if run.drafts:
             self._fail_points.reach("replied")
-            self._on_committed()
+            first_commit_seq = self.writer.hold.commit_seq - len(run.drafts) + 1
+            self._on_committed(first_commit_seq, [draft.done() for draft in run.drafts])
 
     def _remember_trades(self, run: Run) -> None:
         for draft in run.drafts:
@@ -291,7 +293,7 @@ class Shard:
             self.seen.add(*key)
         for request, prepared in zip(run.requests, run.prepared, strict=True):
             _tell(request, answer_of(prepared))
-        self._on_committed()
+        self._on_committed(final, ())
 
     async def _reload(self, market_ids: set[str]) -> None:
         connection = await self.writer.connection()

@@ -169,8 +169,11 @@ class MarketFeed:
             self.on_trade(message)
 
     def _send_trades(self, message: TradeMessage) -> None:
-        self._trade_seq = message.seq
-        self._outgoing.extend(frames.message("trade", **trade) for trade in message.trades)
+        known, self._trade_seq = self._trade_seq or 0, message.seq
+        # What is published again may be cut into messages otherwise: each trade is shown once.
+        self._outgoing.extend(
+            frames.message("trade", **trade) for trade in message.trades if trade["seq"] > known
+        )
         self._wake.set()
 
     async def _pump(self) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.answers import fills_of
 from engine.commands import CreateMarket, MarketTerms
 from engine.core import is_system_stream
 from engine.events import Event, MarketAfter
-from engine.router import trade_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def _orders(rows: BatchRows, event: Event) -> None:
 
 
 def _fills_and_trades(rows: BatchRows, event: Event) -> None:
-    for index, filled in enumerate(fills_of(event)):
+    for index, filled in enumerate(event.fills):
         fill = filled.fill
         rows.fills.append(
             (
@@ -178,7 +176,7 @@ def _fills_and_trades(rows: BatchRows, event: Event) -> None:
                 event.market_id,
                 event.seq,
                 index,
-                trade_id(trade.order_id, event.seq, index),
+                event.trade_ids[index],
                 trade.order_id,
                 trade.venue,
                 trade.kind,
