@@ -40,10 +40,11 @@ class _Lane:
 
 
 class OrderGatherer:
-    """`place` is what handlers call."""
+    """`place` is what handlers call. `together` False: every order is a call of its own, as many at once as come."""
 
-    def __init__(self, orders: OrderShards) -> None:
+    def __init__(self, orders: OrderShards, *, together: bool) -> None:
         self._orders = orders
+        self._together_at_all = together
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -51,6 +52,8 @@ class OrderGatherer:
         self, request: order_pb2.PlaceOrderRequest, authorization: str
     ) -> order_pb2.PlaceOrderResponse:
         """Raises ApiError."""
+        if not self._together_at_all:
+            return await self._alone(request, authorization)
         lane = self._lanes.setdefault(await self._orders.owner(request.market_id), _Lane())
         if lane.in_flight < IN_FLIGHT_MAX and not lane.waiting:
             lane.in_flight += 1

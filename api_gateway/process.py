@@ -18,7 +18,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     database_channel = await process.enter(open_channel(settings.db_grpc))
     orders = OrderShards(addresses_of(settings.order_grpc))
     process.on_stop(orders.close)
-    gatherer = OrderGatherer(orders)
+    gatherer = OrderGatherer(orders, together=settings.gather)
     process.on_stop(gatherer.close)
     clients = Clients(
         auth=auth_pb2_grpc.AuthServiceStub(auth_channel),

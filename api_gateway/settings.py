@@ -21,3 +21,5 @@ class GatewaySettings(ServiceSettings):
     """The WebSocket's address, shown at /version."""
     request_seconds: float = Field(default=10.0, gt=0, le=60)
     """How long one request may take; then 504."""
+    gather: bool = True
+    """Orders that arrive while calls are in flight go together in the next one. GATHER=0: each is a call of its own."""

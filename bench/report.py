@@ -123,7 +123,7 @@ def shown(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
 
 
-def write_json(all_measured: Sequence[Measured], left_out: Sequence[str], runs: int, quick: bool) -> Path:
+def write_json(all_measured: Sequence[Measured], runs: int, quick: bool) -> Path:
     """One file per call, named by its time (UTC)."""
     now = datetime.now(UTC)
     document = {
@@ -138,7 +138,6 @@ def write_json(all_measured: Sequence[Measured], left_out: Sequence[str], runs: 
             "python": platform.python_version(),
         },
         "sections": [as_document(measured) for measured in all_measured],
-        "left_out": list(left_out),
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"

@@ -37,6 +37,12 @@ class RestClient:
     ) -> None:
         await self._session.close()
 
+    @property
+    def authorization(self) -> str:
+        """The header of who is logged in."""
+        assert self._token is not None
+        return f"Bearer {self._token}"
+
     async def log_in(self, email: str, password: str) -> None:
         answer = await self.post("/v1/auth/login", {"email": email, "password": password})
         self._token = answer["access_token"]
