@@ -11,7 +11,7 @@ from predmarket.db.v1 import db_pb2, db_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
 from runtime.ids import is_canonical_uuid
 from runtime.postgres import Pool
-from runtime.tokens import Identity, TokenVerifier
+from runtime.tokens import READ, TokenVerifier
 
 SERVICE_NAME: Final = db_pb2.DESCRIPTOR.services_by_name["DbService"].full_name
 TEXT_MAX: Final = 100
@@ -90,20 +90,24 @@ class DbServicer(db_pb2_grpc.DbServiceServicer):
         return await history.trades(self._replica, request)
 
     async def ListAudit(self, request: db_pb2.ListAuditRequest, context: Context) -> db_pb2.ListAuditResponse:
-        (await self._verifier.caller(context)).require("admin")
+        caller = await self._verifier.caller(context)
+        caller.require("admin")
+        caller.require_person()
         _ids(actor_id=request.actor_id)
         _texts(target=request.target, action=request.action)
         return await history.audit(self._replica, request)
 
     async def _user(self, context: Context) -> str:
-        caller: Identity = await self._verifier.caller(context)
+        caller = await self._verifier.caller(context)
+        caller.require_scope(READ)
         return caller.user_id
 
     async def _is_admin(self, context: Context) -> bool:
         """Nobody needs a token here, but one that is there must be good."""
         if not any(key == "authorization" for key, _ in context.invocation_metadata()):
             return False
-        return (await self._verifier.caller(context)).role == "admin"
+        caller = await self._verifier.caller(context)
+        return caller.role == "admin" and not caller.is_api_key
 
     async def _market(self, market_id: str, context: Context) -> db_pb2.MarketDetails:
         hidden_too = await self._is_admin(context)

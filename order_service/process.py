@@ -10,12 +10,13 @@ from order_service.relay import Bus, Relay
 from order_service.routing import Router
 from order_service.rpc_admin import MarketAdminServicer, PointsServicer, ShardServicer
 from order_service.rpc_batches import BatchServicer
+from order_service.rpc_users import UserOrdersServicer
 from order_service.settings import OrderSettings
 from predmarket.order.v1 import order_pb2_grpc
 from runtime import postgres
 from runtime.lifecycle import Process
 
-SERVICES = ("OrderService", "MarketAdminService", "PointsService", "ShardService")
+SERVICES = ("OrderService", "MarketAdminService", "PointsService", "UserOrdersService", "ShardService")
 
 
 async def serve(process: Process, settings: OrderSettings) -> None:
@@ -50,6 +51,7 @@ async def serve(process: Process, settings: OrderSettings) -> None:
         order_pb2_grpc.add_OrderServiceServicer_to_server(orders, server)
         order_pb2_grpc.add_MarketAdminServiceServicer_to_server(MarketAdminServicer(router, verifier), server)
         order_pb2_grpc.add_PointsServiceServicer_to_server(PointsServicer(router, verifier), server)
+        order_pb2_grpc.add_UserOrdersServiceServicer_to_server(UserOrdersServicer(router, verifier), server)
         order_pb2_grpc.add_ShardServiceServicer_to_server(ShardServicer(router), server)
 
     await process.serve_grpc([f"predmarket.order.v1.{name}" for name in SERVICES], add)

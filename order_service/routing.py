@@ -134,13 +134,18 @@ class Router:
             market = state.markets.get(market_id)
             return None if market is None else look(market)
 
-        request = Request(answer=asyncio.get_running_loop().create_future(), look=at_market)
+        value = await self.read_shard(shard, at_market)
+        if value is None:
+            raise ApiError(ErrorCode.MARKET_NOT_FOUND)
+        if isinstance(value, ApiError):
+            raise value
+        return value
+
+    async def read_shard(self, shard: Shard, look: Look) -> Any:
+        """What `look` returns from the shard's live state, true for durable state."""
+        request = Request(answer=asyncio.get_running_loop().create_future(), look=look)
         answer = await self._answer(Submitted(shard, shard.submit(request)))
         assert isinstance(answer, Seen)
-        if answer.value is None:
-            raise ApiError(ErrorCode.MARKET_NOT_FOUND)
-        if isinstance(answer.value, ApiError):
-            raise answer.value
         return answer.value
 
     async def _answer(self, submitted: Submitted) -> Answer:

@@ -225,6 +225,7 @@ class PointsServicer:
     ) -> order_pb2.GrantPointsResponse:
         caller = await self._verifier.caller(context)
         caller.require("admin", "service")
+        caller.require_person()
         if not request.idempotency_key:
             raise parse.bad_field("idempotency_key", "is needed")
         by_service = caller.role == "service"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from order_service import parse
-from order_service.access import TRADERS
+from order_service.access import may_trade
 from order_service.routing import Router, Submitted
 from order_service.rpc_orders import Orders, OrderServicer, quote_of
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
 from runtime.surprises import as_api_error
-from runtime.tokens import Identity, TokenVerifier
+from runtime.tokens import Identity, TokenVerifier, is_api_key
 
 COMMANDS_MAX = 500
 
@@ -33,6 +33,7 @@ class BatchServicer(OrderServicer):
         if not 1 <= len(request.commands) <= COMMANDS_MAX:
             raise parse.bad_field("commands", f"must be 1..{COMMANDS_MAX}")
         key = parse.a_key(request.idempotency_key)
+        await self._batch.look_up(request.commands)
         submitted = [
             await self._batch.submit(command, caller, f"{key}:{index}" if key else "")
             for index, command in enumerate(request.commands)
@@ -45,13 +46,13 @@ class BatchServicer(OrderServicer):
         self, requests: AsyncIterator[order_pb2.TradeRequest], context: Any
     ) -> AsyncIterator[order_pb2.TradeResponse]:
         """Answers in order; a full window stops the reading."""
-        caller = await self._verifier.caller(context)
+        await self._verifier.caller(context)
         waiting: asyncio.Queue[tuple[int, Submitted | ApiError] | None] = asyncio.Queue(self._window)
 
         async def read() -> None:
             try:
                 async for request in requests:
-                    submitted = await self._batch.submit(request.command, caller, "")
+                    submitted = await self._batch.submit_as_caller(request.command, context)
                     await waiting.put((request.request_id, submitted))
             finally:
                 await waiting.put(None)
@@ -74,6 +75,20 @@ class _Batch:
         self._orders = orders
         self._verifier = verifier
 
+    async def look_up(self, commands: Sequence[order_pb2.OrderCommand]) -> None:
+        """Makes the items' API keys known, all at once, so that none waits for another's to be asked about."""
+        tokens = {command.access_token for command in commands}
+        asked = (self._verifier.identity(f"Bearer {token}") for token in tokens if is_api_key(token))
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    async def submit_as_caller(self, command: order_pb2.OrderCommand, context: Any) -> Submitted | ApiError:
+        """Of a stream: it may outlive its caller's token, so who calls is looked at for every command."""
+        try:
+            caller = await self._verifier.caller(context)
+        except ApiError as error:
+            return error
+        return await self.submit(command, caller, "")
+
     async def submit(
         self, command: order_pb2.OrderCommand, caller: Identity, key: str
     ) -> Submitted | ApiError:
@@ -82,7 +97,7 @@ class _Batch:
             identity = caller
             if command.access_token:
                 identity = await self._verifier.identity(f"Bearer {command.access_token}")
-            identity.require(*TRADERS)
+            may_trade(identity)
             which = command.WhichOneof("command")
             if which == "place":
                 own = parse.a_key(command.place.idempotency_key)

@@ -9,7 +9,7 @@ from engine import commands as c
 from engine.answers import order_answer
 from engine.state import MarketState, MarketStatus, Order, ShardState
 from order_service import parse, render
-from order_service.access import is_admin, trader
+from order_service.access import is_admin, reader, trader
 from order_service.requests import Before, Done
 from order_service.routing import Router, Submitted
 from predmarket.common.v1 import common_pb2
@@ -177,7 +177,7 @@ class OrderServicer:
         return await self._router.done(self._router.submit(shard, command, key=key))
 
     async def GetOrder(self, request: order_pb2.GetOrderRequest, context: Any) -> order_pb2.GetOrderResponse:
-        caller = await trader(self._verifier, context)
+        caller = await reader(self._verifier, context)
         order_id = parse.an_id("order_id", request.order_id)
         if request.market_id:
             parse.an_id("market_id", request.market_id)
@@ -194,7 +194,7 @@ class OrderServicer:
     async def ListOpenOrders(
         self, request: order_pb2.ListOpenOrdersRequest, context: Any
     ) -> order_pb2.ListOpenOrdersResponse:
-        caller = await trader(self._verifier, context)
+        caller = await reader(self._verifier, context)
 
         def look(market: MarketState) -> list[common_pb2.Order]:
             orders = market.open_by_user.get(caller.user_id, {}).values()

@@ -77,6 +77,15 @@ class ErrorCode(StrEnum):
         "REFRESH_TOKEN_INVALID", StatusCode.UNAUTHENTICATED, 401, False,
         "The refresh token is unknown, used, expired, or its session has ended. Log in again.",
     )  # fmt: skip
+    AUTHORIZATION_CODE_INVALID = (
+        "AUTHORIZATION_CODE_INVALID", StatusCode.UNAUTHENTICATED, 401, False,
+        "The PKCE code is unknown, used, older than 60 seconds, or was meant for another verifier, client or redirect "
+        "URI. Ask for another code; each is good for one attempt.",
+    )  # fmt: skip
+    RESET_TOKEN_INVALID = (
+        "RESET_TOKEN_INVALID", StatusCode.UNAUTHENTICATED, 401, False,
+        "The token of the mail is unknown, used, or older than 30 minutes. Ask for another mail.",
+    )  # fmt: skip
     ACCOUNT_SUSPENDED = (
         "ACCOUNT_SUSPENDED", StatusCode.PERMISSION_DENIED, 403, False,
         "The account was suspended by an administrator, who can also restore it.",
@@ -88,6 +97,14 @@ class ErrorCode(StrEnum):
     USER_NOT_FOUND = (
         "USER_NOT_FOUND", StatusCode.NOT_FOUND, 404, False,
         "There is no user with this id.",
+    )  # fmt: skip
+    LAST_ADMIN = (
+        "LAST_ADMIN", StatusCode.FAILED_PRECONDITION, 409, False,
+        "Nobody could administer the engine any more. Make another administrator first.",
+    )  # fmt: skip
+    TOO_MANY_API_KEYS = (
+        "TOO_MANY_API_KEYS", StatusCode.FAILED_PRECONDITION, 409, False,
+        "An account has at most 20 API keys. Revoke one that is no longer used.",
     )  # fmt: skip
     CONFLICT_OF_INTEREST = (
         "CONFLICT_OF_INTEREST", StatusCode.FAILED_PRECONDITION, 409, False,

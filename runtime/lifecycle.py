@@ -27,6 +27,7 @@ from aiohttp import web
 
 from runtime import metrics
 from runtime.clock import Clock, SystemClock
+from runtime.credentials import Authority, AuthService
 from runtime.grpc_server import GrpcServer
 from runtime.http_server import HttpServer
 from runtime.logs import configure_logging, get_logger
@@ -113,15 +114,24 @@ class Process:
         return server
 
     def token_verifier(self) -> TokenVerifier:
-        """The verifier of the settings JWKS_URL, JWT_ISSUER and JWT_AUDIENCE."""
+        """The verifier of the settings JWKS_URL, AUTH_GRPC, JWT_ISSUER and JWT_AUDIENCE."""
         assert self._settings.jwks_url, "JWKS_URL is not set"
+        auth = AuthService(self._settings.auth_grpc) if self._settings.auth_grpc else None
+        if auth is not None:
+            self._stack.push_async_callback(auth.close)
+        return self.token_verifier_of(self._settings.jwks_url, auth)
+
+    def token_verifier_of(self, jwks_url: str, authority: Authority | None) -> TokenVerifier:
+        """A verifier with keys and an authority of one's own choice."""
         verifier = TokenVerifier(
-            jwks_url=self._settings.jwks_url,
+            jwks_url=jwks_url,
             issuer=self._settings.jwt_issuer,
             audience=self._settings.jwt_audience,
+            authority=authority,
             clock=self.clock,
         )
         self._stack.push_async_callback(verifier.close)
+        self.spawn(verifier.follow(), name="token changes")
         return verifier
 
     def stop(self) -> None:

@@ -44,6 +44,11 @@ POSTGRES_CONNECTIONS = Gauge(
     "postgres_pool_connections", "Connections of the pool", ("pool", "state"), registry=REGISTRY
 )
 BUS_DISCONNECTS = Counter("bus_disconnects_total", "Times the connection to NATS was lost", registry=REGISTRY)
+TOKEN_CHANGES_AT = Gauge(
+    "token_changes_last_success_seconds",
+    "When the feed of ended tokens was last read (Unix time)",
+    registry=REGISTRY,
+)
 JWKS_FETCHES = Counter("jwks_fetches_total", "Fetches of the signing keys", ("outcome",), registry=REGISTRY)
 
 

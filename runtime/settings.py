@@ -29,6 +29,9 @@ class ServiceSettings(BaseSettings):
     ops_port: int = 0
     otel_exporter_otlp_endpoint: str = ""
     """Where traces go (OTLP over gRPC). Empty: nowhere; trace ids are made and carried all the same."""
+    auth_grpc: str = ""
+    """host:port of auth_service, which knows API keys and ended tokens. Empty: API keys are refused, and tokens work
+    until they expire."""
     jwks_url: str = ""
     jwt_issuer: str = "predmarket"
     jwt_audience: str = "predmarket-api"
