@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PROTOS := $(shell find proto/predmarket -name '*.proto' 2>/dev/null | sort)
-CODE := $(sort $(dir $(wildcard */*.py)))
+CODE := $(sort $(dir $(wildcard */*.py client/*/*.py)))
 
 PORT ?= 8080
 DATA ?= .data
@@ -28,7 +28,7 @@ help: ## Show this list
 
 setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)
 
-$(VENV)/.packages: requirements.lock
+$(VENV)/.packages: requirements.lock Makefile
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed; 'python3' is $$(python3 --version 2>&1 || echo missing)." >&2; exit 1; }
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || \
@@ -36,7 +36,7 @@ $(VENV)/.packages: requirements.lock
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@echo "Installing the pinned packages ..."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(PYTHON) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "play_prediction_engine.pth").write_text("$(CURDIR)\n$(CURDIR)/proto/gen\n")'
+	@$(PYTHON) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "play_prediction_engine.pth").write_text("$(CURDIR)\n$(CURDIR)/proto/gen\n$(CURDIR)/client\n")'
 	@touch $@
 
 # Generated beside its place and then moved, so that a running process never sees half of it.

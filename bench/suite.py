@@ -23,15 +23,14 @@ from launcher.embedded.process import EmbeddedServer
 from launcher.folder import Admin, DataFolder
 from launcher.options import RunOptions
 from launcher.plan import Service, make_plan
-from launcher.rest import RestClient, retried
 from launcher.run import EmbeddedServers, make_admin, make_database
 from launcher.supervisor import Supervisor
+from predmarket_client import Client, micros
 from runtime.ports import free_port
 
 USERS = 64
 USER_POINTS = 1_000_000
 LIQUIDITY_POINTS = 100_000
-PATIENCE_SECONDS = 30.0
 ALONE = "api_gateway-alone"
 # Unlike `make run`: users rich enough for every order of the bench.
 SETTINGS = {"SIGNUP_GRANT_MICROS": str(USER_POINTS * MICROS)}
@@ -59,16 +58,16 @@ class Suite:
 
     async def found(self, admin: Admin) -> None:
         """Users with points, and an ACTIVE market at one half."""
-        async with RestClient(f"http://127.0.0.1:{self.port}") as client:
+        url = f"http://127.0.0.1:{self.port}"
+        async with Client(url) as nobody:
             for _ in range(USERS):
-                email = f"bench-{secrets.token_hex(8)}@example.com"
-                await client.register(email, secrets.token_urlsafe(18), "bench")
-                self.authorizations.append(client.authorization)
-            await retried(lambda: client.log_in(admin.email, admin.password), seconds=PATIENCE_SECONDS)
-            terms = {"question": "Hot?", "liquidity_micros": LIQUIDITY_POINTS * MICROS}
-            self.market_id = (await client.post("/v1/admin/markets", terms))["market_id"]
-            activate = f"/v1/admin/markets/{self.market_id}/activate"
-            await retried(lambda: client.post(activate), seconds=PATIENCE_SECONDS)
+                email, password = f"bench-{secrets.token_hex(8)}@example.com", secrets.token_urlsafe(18)
+                session = await nobody.accounts.register(email, password, "bench")
+                self.authorizations.append(f"Bearer {session.access_token}")
+        async with Client(url, email=admin.email, password=admin.password) as client:
+            created = await client.admin.create_market("Hot?", liquidity_micros=micros(LIQUIDITY_POINTS))
+            await client.admin.activate(created.market_id)
+            self.market_id = created.market_id
 
 
 @contextmanager

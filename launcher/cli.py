@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import aiohttp
 import psutil
@@ -23,9 +23,10 @@ from launcher.folder import Admin, DataFolder, FolderInUse, RunState
 from launcher.follow import follow
 from launcher.options import BadOption, RunOptions, parse_scale
 from launcher.plan import DATABASE
-from launcher.rest import RestClient, RestError
 from launcher.run import EmbeddedServers, StepFailed, create_admin, run
 from launcher.supervisor import ROOT, is_ready
+from predmarket_client import Client, Market, PredmarketError, micros
+from predmarket_client.areas.admin import GrantKind
 
 STOP_SECONDS = 60.0
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -41,7 +42,7 @@ def main() -> None:
     """Messages for people instead of stack traces, for what people can mend."""
     try:
         app()
-    except (BadOption, FolderInUse, StepFailed, ServerError, RestError) as error:
+    except (BadOption, FolderInUse, StepFailed, ServerError, PredmarketError) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
@@ -136,9 +137,9 @@ def markets(data: Data = Path(".data")) -> None:
     """List the markets of the running engine."""
     table = Table("market_id", "status", "probability", "question")
     for market in asyncio.run(_markets(running_state(DataFolder(data)))):
-        probability = market["probability_micros"]
+        probability = market.probability_micros
         percent = f"{probability // 10_000}.{probability % 10_000 // 100:02d} %"
-        table.add_row(market["market_id"], market["status"], percent, market["question"])
+        table.add_row(market.market_id, market.status, percent, market.question)
     console.print(table)
 
 
@@ -152,8 +153,7 @@ def grant(
 ) -> None:
     """Give a user points, as the administrator of this run."""
     folder = DataFolder(data)
-    body = {"amount_micros": points * 1_000_000, "kind": kind, "reason": reason}
-    asyncio.run(_as_admin(folder, f"/v1/admin/users/{user_id}/grants", body))
+    asyncio.run(_grant(folder, user_id, points, cast(GrantKind, kind), reason))
     console.print(f"Granted {points} Points to {user_id}.", highlight=False)
 
 
@@ -214,22 +214,14 @@ async def _readiness(state: RunState) -> list[tuple[str, int, bool | None]]:
         ]
 
 
-async def _markets(state: RunState) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    async with RestClient(state.url) as client:
-        cursor: dict[str, str] = {}
-        while True:
-            page = await client.get("/v1/markets", limit="100", **cursor)
-            found += page["items"]
-            if not page["next_cursor"]:
-                return found
-            cursor = {"cursor": page["next_cursor"]}
+async def _markets(state: RunState) -> list[Market]:
+    async with Client(state.url) as client:
+        return await client.markets.list().all()
 
 
-async def _as_admin(folder: DataFolder, path: str, body: dict[str, object]) -> None:
+async def _grant(folder: DataFolder, user_id: str, points: int, kind: GrantKind, reason: str) -> None:
     state, admin = running_state(folder), folder.admin()
     if admin is None:
         raise BadOption("this run has no administrator yet")
-    async with RestClient(state.url) as client:
-        await client.log_in(admin.email, admin.password)
-        await client.post(path, body)
+    async with Client(state.url, email=admin.email, password=admin.password) as client:
+        await client.admin.grant(user_id, micros(points), kind=kind, reason=reason)

@@ -1,13 +1,15 @@
 """A few markets to try things on, opened when the database has none."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from launcher.folder import Admin
-from launcher.rest import RestClient, retried
+from predmarket_client import ApiError, Client, RetryPolicy, micros
 
-POINT_MICROS = 1_000_000
 PATIENCE_SECONDS = 20.0
+FUNDING_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +54,35 @@ MARKETS = (
 
 async def open_demo_markets(url: str, admin: Admin) -> list[str]:
     """The questions opened; empty when there were markets already. Goes through the API, as an administrator would."""
-    async with RestClient(url) as client:
-        await retried(lambda: client.log_in(admin.email, admin.password), seconds=PATIENCE_SECONDS)
-        existing = await retried(lambda: client.get("/v1/markets", limit="1"), seconds=PATIENCE_SECONDS)
-        if existing["items"]:
+    patient = RetryPolicy(attempts_max=100, total_seconds=PATIENCE_SECONDS, wait_max_seconds=0.5)
+    async with Client(url, email=admin.email, password=admin.password, retries=patient) as client:
+        existing = await client.markets.list(page_rows=1).page()
+        if existing.items:
             return []
         return [await _open(client, market) for market in MARKETS]
 
 
-async def _open(client: RestClient, market: DemoMarket) -> str:
-    closes_at = datetime.now(UTC) + timedelta(days=market.days_open)
-    body = {
-        "question": market.question,
-        "description": market.description,
-        "category": market.category,
-        "liquidity_micros": market.liquidity_points * POINT_MICROS,
-        "initial_probability_micros": market.probability_micros,
-        "closes_at": closes_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-    }
-    created = await retried(lambda: client.post("/v1/admin/markets", body), seconds=PATIENCE_SECONDS)
-    path = f"/v1/admin/markets/{created['market_id']}/activate"
-    await retried(lambda: client.post(path), seconds=PATIENCE_SECONDS)
+async def _open(client: Client, market: DemoMarket) -> str:
+    created = await client.admin.create_market(
+        market.question,
+        description=market.description,
+        category=market.category,
+        liquidity_micros=micros(market.liquidity_points),
+        initial_probability_micros=market.probability_micros,
+        closes_at=datetime.now(UTC) + timedelta(days=market.days_open),
+    )
+    await _activate(client, created.market_id)
     return market.question
+
+
+async def _activate(client: Client, market_id: str) -> None:
+    """The treasury of a new database is funded only a moment after the services are ready."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            await client.admin.activate(market_id)
+            return
+        except ApiError as error:
+            if error.code != "INSUFFICIENT_FUNDS" or time.monotonic() > give_up_at:
+                raise
+        await asyncio.sleep(FUNDING_POLL_SECONDS)

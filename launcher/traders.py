@@ -1,4 +1,4 @@
-"""Simulated traders: `python -m launcher.traders --url http://... --count 5`. They use the REST API as anybody would.
+"""Simulated traders: `python -m launcher.traders --url http://... --count 5`. They use the client as any bot would.
 
 Each believes in a probability of its own that drifts, and buys, sells, rests orders and cancels accordingly.
 """
@@ -11,16 +11,24 @@ import random
 import secrets
 import signal
 from dataclasses import dataclass
-from typing import Any
 
-import aiohttp
-
-from launcher.rest import RestClient, RestError, retried
+from predmarket_client import (
+    ApiError,
+    Client,
+    Market,
+    NewOrder,
+    NoAnswer,
+    Outcome,
+    RetryPolicy,
+    limit,
+    market,
+    micros,
+    opposite_price,
+)
 
 PAUSE_SECONDS = (0.5, 3.0)
 ORDER_POINTS_MAX = 50
-POINT_MICROS = 1_000_000
-PATIENCE_SECONDS = 60.0
+PATIENT = RetryPolicy(attempts_max=100, total_seconds=60)
 # What a market may answer a trader; anything else is a defect worth seeing.
 EXPECTED = frozenset(
     {"INSUFFICIENT_FUNDS", "INSUFFICIENT_SHARES", "MARKET_NOT_ACTIVE", "MARKET_CLOSED", "SLIPPAGE_EXCEEDED"}
@@ -33,7 +41,7 @@ EXPECTED = frozenset(
 class Trader:
     """One account and what it believes."""
 
-    client: RestClient
+    client: Client
     chance: random.Random
     email: str
     password: str
@@ -42,85 +50,63 @@ class Trader:
     async def run(self) -> None:
         """Runs until cancelled."""
         async with self.client:
-            await self._trade()
+            await self.client.accounts.register(self.email, self.password, self.email.split("@")[0])
+            while True:
+                await self._try()
+                await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
 
-    async def _trade(self) -> None:
-        await retried(self._open_account, seconds=PATIENCE_SECONDS)
-        while True:
-            try:
-                await self._act()
-            except RestError as error:
-                if error.code == "UNAUTHENTICATED":
-                    await retried(
-                        lambda: self.client.log_in(self.email, self.password), seconds=PATIENCE_SECONDS
-                    )
-                elif error.code not in EXPECTED:
-                    report(self.email, "unexpected answer", str(error))
-            except (aiohttp.ClientError, TimeoutError) as error:
-                report(self.email, "the gateway is away", type(error).__name__)
-            await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
-
-    async def _open_account(self) -> None:
-        await self.client.register(self.email, self.password, self.email.split("@")[0])
+    async def _try(self) -> None:
+        try:
+            await self._act()
+        except ApiError as error:
+            if error.code not in EXPECTED:
+                report(self.email, "unexpected answer", str(error))
+        except NoAnswer as error:
+            report(self.email, "the gateway is away", str(error))
 
     async def _act(self) -> None:
-        markets = (await self.client.get("/v1/markets", status="ACTIVE", limit="20"))["items"]
+        markets = (await self.client.markets.list(status="ACTIVE", page_rows=20).page()).items
         if not markets:
             return
-        market = self.chance.choice(markets)
-        self.believes_micros = min(
-            950_000, max(50_000, self.believes_micros + self.chance.randint(-40_000, 40_000))
-        )
+        chosen = self.chance.choice(markets)
+        drifted = self.believes_micros + self.chance.randint(-40_000, 40_000)
+        self.believes_micros = min(950_000, max(50_000, drifted))
         action = self.chance.choices((self._take, self._rest, self._sell, self._cancel), (40, 35, 15, 10))[0]
-        await action(market)
+        await action(chosen)
 
-    async def _take(self, market: dict[str, Any]) -> None:
-        outcome = "YES" if self.believes_micros > market["probability_micros"] else "NO"
-        amount = self.chance.randint(1, ORDER_POINTS_MAX) * POINT_MICROS
+    async def _take(self, chosen: Market) -> None:
+        outcome: Outcome = "YES" if self.believes_micros > chosen.probability_micros else "NO"
+        amount = micros(self.chance.randint(1, ORDER_POINTS_MAX))
         await self._place(
-            market, side="BUY", outcome=outcome, type="MARKET", amount_micros=amount, max_slippage_bps=1_000
+            market("BUY", outcome, chosen.market_id, amount_micros=amount, max_slippage_bps=1_000)
         )
 
-    async def _rest(self, market: dict[str, Any]) -> None:
-        tick, lot = market["tick_micros"], market["lot_micros"]
-        outcome = self.chance.choice(("YES", "NO"))
-        fair = market["probability_micros"] if outcome == "YES" else 1_000_000 - market["probability_micros"]
+    async def _rest(self, chosen: Market) -> None:
+        tick, lot = chosen.tick_micros, chosen.lot_micros
+        outcome: Outcome = self.chance.choice(("YES", "NO"))
+        yes = chosen.probability_micros
+        fair = yes if outcome == "YES" else opposite_price(yes)
         price = (fair - self.chance.randint(1, 8) * tick) // tick * tick
-        quantity = self.chance.randint(1, ORDER_POINTS_MAX) * POINT_MICROS // lot * lot
-        if tick <= price <= 1_000_000 - tick:
+        quantity = micros(self.chance.randint(1, ORDER_POINTS_MAX)) // lot * lot
+        if tick <= price <= opposite_price(tick):
             await self._place(
-                market,
-                side="BUY",
-                outcome=outcome,
-                type="LIMIT",
-                time_in_force="GTC",
-                price_micros=price,
-                quantity_micros=quantity,
+                limit("BUY", outcome, chosen.market_id, price_micros=price, quantity_micros=quantity)
             )
 
-    async def _sell(self, market: dict[str, Any]) -> None:
-        for position in (await self.client.get("/v1/portfolio"))["positions"]:
-            if position["market_id"] != market["market_id"]:
-                continue
-            outcome = self.chance.choice(("YES", "NO"))
-            side = outcome.lower()
-            free = position[f"{side}_micros"] - position[f"locked_{side}_micros"]
-            if free > 0:
-                await self._place(
-                    market,
-                    side="SELL",
-                    outcome=outcome,
-                    type="MARKET",
-                    quantity_micros=free,
-                    max_slippage_bps=2_000,
-                )
+    async def _sell(self, chosen: Market) -> None:
+        held = (await self.client.portfolio.get()).position(chosen.market_id)
+        outcome: Outcome = self.chance.choice(("YES", "NO"))
+        free = held.free_micros(outcome) if held else 0
+        if free > 0:
+            await self._place(
+                market("SELL", outcome, chosen.market_id, quantity_micros=free, max_slippage_bps=2_000)
+            )
 
-    async def _cancel(self, market: dict[str, Any]) -> None:
-        await self.client.delete("/v1/orders", market_id=market["market_id"])
+    async def _cancel(self, chosen: Market) -> None:
+        await self.client.orders.cancel_all(chosen.market_id)
 
-    async def _place(self, market: dict[str, Any], **order: Any) -> None:
-        body = {"market_id": market["market_id"], "client_order_id": secrets.token_hex(8), **order}
-        await self.client.post("/v1/orders", body)
+    async def _place(self, order: NewOrder) -> None:
+        await self.client.orders.place(order)
 
 
 def report(trader: str, event: str, detail: str) -> None:
@@ -133,11 +119,12 @@ async def trade(url: str, count: int, seed: int) -> None:
     report("all", "started", f"{count} traders, seed {seed}")
     async with asyncio.TaskGroup() as group:
         for number in range(count):
+            email, password = f"trader-{number + 1}-{run}@example.com", secrets.token_urlsafe(18)
             trader = Trader(
-                client=RestClient(url),
+                client=Client(url, email=email, password=password, retries=PATIENT),
                 chance=random.Random(seed * 1_000 + number),
-                email=f"trader-{number + 1}-{run}@example.com",
-                password=secrets.token_urlsafe(18),
+                email=email,
+                password=password,
             )
             group.create_task(trader.run(), name=trader.email)
 

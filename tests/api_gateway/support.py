@@ -126,13 +126,20 @@ async def open_market(admin: User, **terms: Any) -> str:
 
 
 @asynccontextmanager
-async def run_suite(database: Database, nats_url: str) -> AsyncIterator[Suite]:
-    """As the launcher starts them."""
+async def run_suite(
+    database: Database, nats_url: str, *, auth_settings: Mapping[str, Any] | None = None
+) -> AsyncIterator[Suite]:
+    """As the launcher starts them. `auth_settings`: of auth_service, instead of its own."""
     order_port, db_port, http_port, ws_port = (free_port() for _ in range(4))
     orders, ws_url = f"127.0.0.1:{order_port}", f"http://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
         auth = await stack.enter_async_context(
-            run_auth(database.url_for("pm_auth"), orders, signup_grant_micros=10_000 * POINT)
+            run_auth(
+                database.url_for("pm_auth"),
+                orders,
+                signup_grant_micros=10_000 * POINT,
+                **(auth_settings or {}),
+            )
         )
         shared = {"jwks_url": auth.jwks_url, "nats_url": nats_url, "order_grpc": orders}
         plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [

@@ -16,6 +16,7 @@ NEVER_IN_ENGINE = frozenset(
     {"asyncio", "os", "time", "random", "secrets", "datetime", "threading", "socket", "logging", "decimal"}
     | {"asyncpg", "grpc", "aiohttp", "nats", "redis", "runtime", "predmarket"}
 )
+CLIENT = "predmarket_client"  # lives in client/, as the installable package it is
 LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
 
@@ -40,7 +41,7 @@ def services() -> set[str]:
 
 def modules(*folders: str) -> list[Path]:
     """Our Python files, of these top-level folders or of all."""
-    chosen = folders or tuple(packages() | {"tests", "bench"})
+    chosen = folders or tuple(packages() | {"tests", "bench", "client"})
     return sorted(path for folder in chosen for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -84,6 +85,14 @@ def test_the_engine_has_no_floats_and_no_decimals() -> None:
 
 def test_the_runtime_imports_nothing_of_ours() -> None:
     assert broken(["runtime"], packages() - {"runtime"}) == []
+
+
+def test_the_client_imports_only_itself() -> None:
+    assert broken(["client"], packages() | {"predmarket", "tests"}) == []
+
+
+def test_services_never_import_the_client() -> None:
+    assert broken([*sorted(services()), "engine", "runtime"], {CLIENT}) == []
 
 
 def test_services_never_import_each_other() -> None:
@@ -134,7 +143,7 @@ def test_no_exception_is_swallowed() -> None:
 def test_settings_are_read_only_where_a_process_begins() -> None:
     """No `os.environ` outside `__main__.py`, `settings.py`, migrations' env, the launcher, benchmarks and tests."""
     found = []
-    for path in modules(*(packages() - {"launcher", "bench", "tests"})):
+    for path in modules(*(packages() - {"launcher", "bench", "tests"}), "client/predmarket_client"):
         if path.name in ("__main__.py", "settings.py", "env.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
@@ -166,7 +175,7 @@ def test_every_imported_package_is_locked() -> None:
     }
     providers = importlib.metadata.packages_distributions()
     missing = set()
-    for path in modules(*packages(), "tests", "bench"):
+    for path in modules():
         for name, line in imports(path):
             distributions = {_normal(distribution) for distribution in providers.get(name, [])}
             if distributions and not distributions & locked:

@@ -1,0 +1,59 @@
+"""Async client of the Play-Prediction Engine: REST with safe retries, live books, own orders and fills.
+
+async with Client("http://127.0.0.1:8080", token="pmk_...") as client:
+    order = await client.orders.place(market("BUY", "YES", market_id, amount_micros=micros(5)))
+"""
+
+from predmarket_client.client import Client
+from predmarket_client.errors import ApiError, FieldError, NoAnswer, PredmarketError, ProtocolError
+from predmarket_client.paging import Page, Pages
+from predmarket_client.retries import RetryPolicy
+from predmarket_client.shapes.accounts import Session, Tokens, User
+from predmarket_client.shapes.admin import AuditRow, Grant, Payout, SettledMarket, Settlement, Sweep
+from predmarket_client.shapes.markets import AdminMarket, BookSnapshot, Market, Outcome, Pool, Side, Trade
+from predmarket_client.shapes.portfolio import LedgerRow, Portfolio, Position
+from predmarket_client.shapes.trading import DryRun, Fill, NewOrder, Order, Quote, Sets, limit, market
+from predmarket_client.units import POINT_MICROS, micros, opposite_price, points
+
+__all__ = [
+    "POINT_MICROS",
+    "AdminMarket",
+    "ApiError",
+    "AuditRow",
+    "BookSnapshot",
+    "Client",
+    "DryRun",
+    "FieldError",
+    "Fill",
+    "Grant",
+    "LedgerRow",
+    "Market",
+    "NewOrder",
+    "NoAnswer",
+    "Order",
+    "Outcome",
+    "Page",
+    "Pages",
+    "Payout",
+    "Pool",
+    "Portfolio",
+    "Position",
+    "PredmarketError",
+    "ProtocolError",
+    "Quote",
+    "RetryPolicy",
+    "Session",
+    "Sets",
+    "SettledMarket",
+    "Settlement",
+    "Side",
+    "Sweep",
+    "Tokens",
+    "Trade",
+    "User",
+    "limit",
+    "market",
+    "micros",
+    "opposite_price",
+    "points",
+]

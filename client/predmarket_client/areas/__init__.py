@@ -1,0 +1,1 @@
+"""The API by area: `client.accounts`, `.markets`, `.orders`, `.portfolio`, `.admin`."""

@@ -1,0 +1,57 @@
+"""What everybody may read."""
+
+from typing import Literal
+
+from predmarket_client.caller import Caller
+from predmarket_client.paging import Page, Pages
+from predmarket_client.shapes.markets import BookSnapshot, Market, MarketStatus, Trade
+
+PAGE_ROWS = 100
+
+
+class Markets:
+    """`client.markets`."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def list(
+        self,
+        *,
+        status: MarketStatus | None = None,
+        category: str | None = None,
+        q: str | None = None,
+        sort: Literal["newest", "volume", "closing"] = "newest",
+        page_rows: int = PAGE_ROWS,
+    ) -> Pages[Market]:
+        """Markets, newest first or as `sort` says; `q` searches their words."""
+
+        async def fetch(cursor: str | None) -> Page[Market]:
+            query = {
+                "status": status,
+                "category": category,
+                "q": q,
+                "sort": sort,
+                "limit": page_rows,
+                "cursor": cursor,
+            }
+            return await self._caller.get("/v1/markets", Page[Market], query=query)
+
+        return Pages(fetch)
+
+    async def get(self, market_id: str) -> Market:
+        """One market; a DRAFT only for administrators."""
+        return await self._caller.get(f"/v1/markets/{market_id}", Market)
+
+    async def book(self, market_id: str, *, depth: int | None = None) -> BookSnapshot:
+        """The book now, `depth` levels a side (all without). To follow it, use `client.stream()`."""
+        return await self._caller.get(f"/v1/markets/{market_id}/book", BookSnapshot, query={"depth": depth})
+
+    def trades(self, market_id: str, *, page_rows: int = PAGE_ROWS) -> Pages[Trade]:
+        """Newest first."""
+
+        async def fetch(cursor: str | None) -> Page[Trade]:
+            query = {"limit": page_rows, "cursor": cursor}
+            return await self._caller.get(f"/v1/markets/{market_id}/trades", Page[Trade], query=query)
+
+        return Pages(fetch)

@@ -1,0 +1,94 @@
+"""The client: one object per identity, with the API's areas as its attributes."""
+
+import random
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+
+import msgspec
+
+from predmarket_client.areas.accounts import Accounts, begun, refreshed
+from predmarket_client.areas.admin import Admin
+from predmarket_client.areas.markets import Markets
+from predmarket_client.areas.orders import Orders
+from predmarket_client.areas.portfolio import Portfolios
+from predmarket_client.caller import Caller
+from predmarket_client.credentials import Anonymous, Bearer, Credentials, PasswordLogin
+from predmarket_client.retries import RetryPolicy
+from predmarket_client.shapes.accounts import Session, Tokens
+from predmarket_client.transport import HttpTransport
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """What speaks at the address, and where its live feed is."""
+
+    name: str
+    api: str
+    ws_url: str | None = None
+
+
+class _Time(msgspec.Struct, frozen=True):
+    time: datetime
+
+
+class Client:
+    """Use as an async context manager, in one event loop.
+
+    Without `token` or `email`: sees what everybody may see. `token`: an API key or an access token. `email` and
+    `password`: logs in with the first call that needs it, and stays logged in.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        email: str | None = None,
+        password: str | None = None,
+        retries: RetryPolicy | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        if (email is None) != (password is None) or (token is not None and email is not None):
+            raise ValueError("either a token, or e-mail and password, or neither")
+        self._transport = HttpTransport(url)
+        self._caller = Caller(self._transport, Anonymous(), retries or RetryPolicy(), chance=chance)
+        self._caller.credentials = self._credentials(token, email, password)
+        self.accounts = Accounts(self._caller)
+        self.markets = Markets(self._caller)
+        self.orders = Orders(self._caller)
+        self.portfolio = Portfolios(self._caller)
+        self.admin = Admin(self._caller)
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections. A session that was begun stays valid; `accounts.log_out` ends it."""
+        await self._transport.close()
+
+    async def version(self) -> Version:
+        """Of the engine."""
+        return await self._caller.get("/version", Version)
+
+    async def time(self) -> datetime:
+        """The engine's clock, for orders with an end."""
+        return (await self._caller.get("/v1/time", _Time)).time
+
+    def _credentials(self, token: str | None, email: str | None, password: str | None) -> Credentials:
+        if token is not None:
+            return Bearer(token)
+        if email is None or password is None:
+            return Anonymous()
+
+        async def log_in(email: str, password: str) -> tuple[Session, str | None]:
+            return await begun(self._caller, "/v1/auth/login", {"email": email, "password": password})
+
+        async def refresh(refresh_token: str) -> tuple[Tokens, str | None]:
+            return await refreshed(self._caller, refresh_token)
+
+        return PasswordLogin(email, password, log_in=log_in, refresh=refresh)
