@@ -17,6 +17,7 @@ from order_service.seen_keys import SeenKeys
 from order_service.settings import OrderSettings
 from order_service.shard import Shard
 from order_service.writer import LostShard, Ownership, Writer
+from runtime import heap
 from runtime.clock import Clock
 from runtime.logs import get_logger
 from runtime.postgres import Pool
@@ -138,7 +139,8 @@ class Leases:
     async def _load(self, hold: Ownership) -> tuple[Shard, Relay]:
         """After the epoch is committed nobody else writes, so what is read now is final."""
         async with self._pool.acquire() as connection:
-            state = await loading.load_shard(connection, hold.shard_id)  # type: ignore[arg-type]
+            with heap.loading():
+                state = await loading.load_shard(connection, hold.shard_id)  # type: ignore[arg-type]
             last_trades = await loading.load_last_trades(connection, hold.shard_id)  # type: ignore[arg-type]
         writer = Writer(
             url=self._settings.database_url.get_secret_value(),

@@ -24,7 +24,14 @@ COMMIT_PATIENCE_SECONDS = 3.0
 """After this a silent COMMIT counts as unknown; it is not cancelled, its outcome is decided by the fence."""
 NO_TIMEOUT_SECONDS = 10.0 * 365 * 86_400
 LOCK_ROUNDS = 5
-WRITER_SESSION = {"idle_in_transaction_session_timeout": "1000", "lock_timeout": "1000"}
+WRITER_SESSION = {
+    "idle_in_transaction_session_timeout": "1000",
+    "lock_timeout": "1000",
+    # Every row is found by its key: a plan made while a table was small must not read all of it when it has grown.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 
 class LostShard(Exception):
@@ -172,7 +179,6 @@ class Writer:
             )
             for index, draft in enumerate(run.drafts)
         ]
-        await writes.write_events(connection, stored, timeout=STATEMENT_SECONDS)
         audits = [
             writes.AuditRow(
                 actor_id=draft.done().command.actor_id,
@@ -184,10 +190,8 @@ class Writer:
             for draft in run.drafts
             if draft.audit is not None
         ]
-        if audits:
-            await writes.write_audit(connection, audits, timeout=STATEMENT_SECONDS)
         keys = run.key_rows()
-        if keys and await writes.write_keys(connection, keys, timeout=STATEMENT_SECONDS) < len(keys):
+        if await writes.write_batch(connection, stored, keys, audits, timeout=STATEMENT_SECONDS) < len(keys):
             raise MaybeSeen
         self._fail_points.reach("rows_written")
 

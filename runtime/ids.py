@@ -1,6 +1,5 @@
 """Ids: canonical lower-case UUID strings. New ones are version 7, so that they sort by age."""
 
-import os
 import random
 import re
 import uuid
@@ -21,9 +20,9 @@ def parse_uuid(text: str) -> uuid.UUID:
 
 
 def uuid7(now_micros: int) -> str:
-    """A new id (RFC 9562, version 7): 48 bits of milliseconds, then 74 random bits."""
+    """A new id (RFC 9562, version 7): 48 bits of milliseconds, then 74 random bits. A name, not a secret."""
     milliseconds = now_micros // 1_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = (milliseconds & (1 << 48) - 1) << 80 | random.getrandbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"

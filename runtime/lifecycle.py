@@ -25,7 +25,7 @@ import grpc
 import uvloop
 from aiohttp import web
 
-from runtime import metrics
+from runtime import heap, metrics
 from runtime.clock import Clock, SystemClock
 from runtime.credentials import Authority, AuthService
 from runtime.grpc_server import GrpcServer
@@ -214,6 +214,7 @@ async def _serve_until_stopped(
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            heap.calm()
             await process.set_ready(True)
             log.info("ready", ops_port=process.ops.port)
             await stopping

@@ -14,7 +14,11 @@ from runtime.postgres import Connection, Pool
 
 _MARKET_HEAD = ("market_id", "created_by", "created_at", "seq", "last_hash")
 _MARKET_SELECT = f"SELECT {', '.join([*_MARKET_HEAD, *MARKET_COLUMNS.values()])} FROM markets "
-_ORDER_SELECT = f"SELECT order_id, {', '.join([*ORDER_IDENTITY, *ORDER_COLUMNS])} FROM orders "
+_ORDER_SELECT = (
+    "SELECT order_id::text, market_id::text, user_id::text, "
+    f"{', '.join(name for name in [*ORDER_IDENTITY, *ORDER_COLUMNS] if name not in ('market_id', 'user_id'))} "
+    "FROM orders "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ async def _fill_in(connection: Connection, markets: dict[str, MarketState]) -> N
         order = order_of(row)
         markets[order.market_id].load_order(order)
     positions = await connection.fetch(
-        f"SELECT market_id, user_id, {', '.join(POSITION_COLUMNS)} FROM positions WHERE market_id = ANY($1::uuid[])",
+        f"SELECT market_id::text, user_id::text, {', '.join(POSITION_COLUMNS)} FROM positions "
+        "WHERE market_id = ANY($1::uuid[])",
         ids,
     )
     for row in positions:

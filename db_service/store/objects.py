@@ -37,29 +37,38 @@ def market_of(row: Row) -> Market:
 
 def position_of(row: Row) -> Position:
     """A row of `positions`."""
-    values = tuple(row[column] for column in POSITION_COLUMNS)
-    return Position(str(row["market_id"]), str(row["user_id"]), values)
+    return Position(
+        str(row["market_id"]), str(row["user_id"]), tuple([row[column] for column in POSITION_COLUMNS])
+    )
 
 
 def order_of(row: Row) -> Order:
-    """A row of `orders`."""
+    """A row of `orders`. A start-up makes one for every open order, so it does little else."""
     order = Order(
         order_id=str(row["order_id"]),
         market_id=str(row["market_id"]),
         user_id=str(row["user_id"]),
         client_order_id=row["client_order_id"],
-        side=Side(row["side"]),
-        outcome=Outcome(row["outcome"]),
-        type=OrderType(row["type"]),
-        time_in_force=TimeInForce(row["time_in_force"]),
+        side=_SIDES[row["side"]],
+        outcome=_OUTCOMES[row["outcome"]],
+        type=_TYPES[row["type"]],
+        time_in_force=_TIMES[row["time_in_force"]],
         post_only=row["post_only"],
-        self_trade=SelfTrade(row["self_trade"]),
+        self_trade=_SELF_TRADES[row["self_trade"]],
         amount_micros=row["amount_micros"],
         created_at=row["created_at"],
         price_micros=row["price_micros"],
         quantity=row["quantity_micros"],
         expires_at=row["expires_at"],
     )
-    order.restore(tuple(row[column] for column in ORDER_COLUMNS))
-    order.status = OrderStatus(order.status)
+    order.restore(tuple([row[column] for column in ORDER_COLUMNS]))
+    order.status = _STATUSES[row["status"]]
     return order
+
+
+_SIDES = {each.value: each for each in Side}
+_OUTCOMES = {each.value: each for each in Outcome}
+_TYPES = {each.value: each for each in OrderType}
+_TIMES = {each.value: each for each in TimeInForce}
+_SELF_TRADES = {each.value: each for each in SelfTrade}
+_STATUSES = {each.value: each for each in OrderStatus}

@@ -1,8 +1,10 @@
-"""Columns of the tables that the write path fills, and its statements over whole lists by `unnest`."""
+"""Columns of the tables that the write path fills, with their types, and its one statement over whole lists of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 
 TERMS: Mapping[str, str] = {
     "question": "text",
@@ -48,8 +50,12 @@ MARKET_COLUMNS: Mapping[str, str] = {
 _MARKET_TYPES = [*TERMS.values(), *(kind for _, kind in AFTER.values())]
 
 
-def _unnest(types: Sequence[str]) -> str:
-    return "unnest(" + ", ".join(f"${index + 1}::{kind}[]" for index, kind in enumerate(types)) + ")"
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a batch does to one table. `{rows}` in `sql` stands for the rows, one list per column of these `types`."""
+
+    sql: str
+    types: tuple[str, ...]
 
 
 _NEW_HEAD = {
@@ -61,9 +67,9 @@ _NEW_HEAD = {
     "last_hash": "text",
     "last_trade_seq": "bigint",
 }
-INSERT_MARKETS = (
-    f"INSERT INTO markets ({', '.join([*_NEW_HEAD, *MARKET_COLUMNS.values()])}) "
-    f"SELECT * FROM {_unnest([*_NEW_HEAD.values(), *_MARKET_TYPES])}"
+_INSERT_MARKETS = Part(
+    f"INSERT INTO markets ({', '.join([*_NEW_HEAD, *MARKET_COLUMNS.values()])}) SELECT * FROM {{rows}}",
+    (*_NEW_HEAD.values(), *_MARKET_TYPES),
 )
 _OLD_HEAD = {
     "market_id": "uuid",
@@ -72,13 +78,13 @@ _OLD_HEAD = {
     "last_hash": "text",
     "last_trade_seq": "bigint",
 }
-UPDATE_MARKETS = (
+_UPDATE_MARKETS = Part(
     "UPDATE markets m SET seq = u.seq, last_hash = u.last_hash, "
     "last_trade_seq = greatest(m.last_trade_seq, u.last_trade_seq), "
     + ", ".join(f"{column} = coalesce(u.{column}, m.{column})" for column in MARKET_COLUMNS.values())
-    + f" FROM {_unnest([*_OLD_HEAD.values(), *_MARKET_TYPES])} "
-    f"AS u({', '.join([*_OLD_HEAD, *MARKET_COLUMNS.values()])}) "
-    "WHERE m.market_id = u.market_id AND m.seq = u.seq_before"
+    + f" FROM {{rows}} AS u({', '.join([*_OLD_HEAD, *MARKET_COLUMNS.values()])}) "
+    "WHERE m.market_id = u.market_id AND m.seq = u.seq_before",
+    (*_OLD_HEAD.values(), *_MARKET_TYPES),
 )
 
 POSITION_COLUMNS = (
@@ -90,10 +96,11 @@ POSITION_COLUMNS = (
     "basis_no_micros",
     "realized_pnl_micros",
 )
-PUT_POSITIONS = (
-    f"INSERT INTO positions (market_id, user_id, {', '.join(POSITION_COLUMNS)}) "
-    f"SELECT * FROM {_unnest(['uuid', 'uuid', *['bigint'] * 7])} ON CONFLICT (market_id, user_id) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in POSITION_COLUMNS)
+_PUT_POSITIONS = Part(
+    f"INSERT INTO positions (market_id, user_id, {', '.join(POSITION_COLUMNS)}) SELECT * FROM {{rows}} "
+    "ON CONFLICT (market_id, user_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in POSITION_COLUMNS),
+    ("uuid", "uuid", *["bigint"] * len(POSITION_COLUMNS)),
 )
 
 ORDER_IDENTITY: Mapping[str, str] = {
@@ -127,31 +134,119 @@ ORDER_COLUMNS: Mapping[str, str] = {
     "seq": "bigint",
 }
 """In the order of `engine.state.Order.FIELDS`."""
-INSERT_ORDERS = (
-    f"INSERT INTO orders (order_id, {', '.join([*ORDER_IDENTITY, *ORDER_COLUMNS])}) "
-    f"SELECT * FROM {_unnest(['uuid', *ORDER_IDENTITY.values(), *ORDER_COLUMNS.values()])}"
-)
-UPDATE_ORDERS = (
+NEW_ORDER_COLUMNS: Mapping[str, str] = {"order_id": "uuid", **ORDER_IDENTITY, **ORDER_COLUMNS}
+_UPDATE_ORDERS = Part(
     f"UPDATE orders o SET {', '.join(f'{column} = u.{column}' for column in ORDER_COLUMNS)} "
-    f"FROM {_unnest(['uuid', *ORDER_COLUMNS.values()])} AS u(order_id, {', '.join(ORDER_COLUMNS)}) "
-    "WHERE o.order_id = u.order_id"
+    f"FROM {{rows}} AS u(order_id, {', '.join(ORDER_COLUMNS)}) WHERE o.order_id = u.order_id",
+    ("uuid", *ORDER_COLUMNS.values()),
 )
-INSERT_FILLS = (
-    "INSERT INTO fills (market_id, seq, fill_index, trade_id, order_id, user_id, venue, liquidity, side, outcome, "
-    "price_micros, quantity_micros, cost_micros, fee_micros, netted_micros, time) SELECT * FROM "
-    + _unnest(["uuid", "bigint", "integer", "uuid", "uuid", "uuid", *["text"] * 4, *["bigint"] * 6])
-)
-INSERT_TRADES = (
-    "INSERT INTO trades (market_id, seq, trade_index, trade_id, order_id, venue, kind, outcome, taker_side, "
-    "price_micros, quantity_micros, time) SELECT * FROM "
-    + _unnest(["uuid", "bigint", "integer", "uuid", "uuid", *["text"] * 4, *["bigint"] * 3])
-)
-INSERT_LEDGER = (
-    "INSERT INTO trade_ledger (event_time, market_id, event_seq, user_id, kind, points_micros, yes_micros, "
-    "no_micros, balance_after_micros) SELECT * FROM "
-    + _unnest(["bigint", "uuid", "bigint", "uuid", "text", *["bigint"] * 4])
-)
-INSERT_EVENTS = (
-    "INSERT INTO events (market_id, seq, shard_id, commit_seq, epoch, time, kind, actor_id, payload, hash) "
-    "SELECT * FROM " + _unnest(["uuid", "bigint", "integer", *["bigint"] * 3, "text", "uuid", "text", "text"])
-)
+
+FILL_COLUMNS: Mapping[str, str] = {
+    "market_id": "uuid",
+    "seq": "bigint",
+    "fill_index": "integer",
+    "trade_id": "uuid",
+    "order_id": "uuid",
+    "user_id": "uuid",
+    "venue": "text",
+    "liquidity": "text",
+    "side": "text",
+    "outcome": "text",
+    "price_micros": "bigint",
+    "quantity_micros": "bigint",
+    "cost_micros": "bigint",
+    "fee_micros": "bigint",
+    "netted_micros": "bigint",
+    "time": "bigint",
+}
+TRADE_COLUMNS: Mapping[str, str] = {
+    "market_id": "uuid",
+    "seq": "bigint",
+    "trade_index": "integer",
+    "trade_id": "uuid",
+    "order_id": "uuid",
+    "venue": "text",
+    "kind": "text",
+    "outcome": "text",
+    "taker_side": "text",
+    "price_micros": "bigint",
+    "quantity_micros": "bigint",
+    "time": "bigint",
+}
+LEDGER_COLUMNS: Mapping[str, str] = {
+    "event_time": "bigint",
+    "market_id": "uuid",
+    "event_seq": "bigint",
+    "user_id": "uuid",
+    "kind": "text",
+    "points_micros": "bigint",
+    "yes_micros": "bigint",
+    "no_micros": "bigint",
+    "balance_after_micros": "bigint",
+}
+EVENT_COLUMNS: Mapping[str, str] = {
+    "market_id": "uuid",
+    "seq": "bigint",
+    "shard_id": "integer",
+    "commit_seq": "bigint",
+    "epoch": "bigint",
+    "time": "bigint",
+    "kind": "text",
+    "actor_id": "uuid",
+    "payload": "text",
+    "hash": "text",
+}
+APPENDED: Mapping[str, Mapping[str, str]] = {
+    "orders": NEW_ORDER_COLUMNS,
+    "fills": FILL_COLUMNS,
+    "trades": TRADE_COLUMNS,
+    "trade_ledger": LEDGER_COLUMNS,
+    "events": EVENT_COLUMNS,
+}
+"""Tables that a batch only adds rows to, with the columns it fills."""
+
+PARTS: Mapping[str, Part] = {
+    "accounts": Part(
+        "UPDATE accounts a SET available_micros = a.available_micros + u.available, "
+        "locked_micros = a.locked_micros + u.locked, user_seq = a.user_seq + u.frames "
+        "FROM {rows} AS u(user_id, available, locked, frames) WHERE a.user_id = u.user_id",
+        ("uuid", "bigint", "bigint", "bigint"),
+    ),
+    "new_markets": _INSERT_MARKETS,
+    "markets": _UPDATE_MARKETS,
+    "system_streams": Part(
+        "UPDATE system_streams s SET seq = u.seq, last_hash = u.last_hash "
+        "FROM {rows} AS u(shard_id, seq_before, seq, last_hash) "
+        "WHERE s.shard_id = u.shard_id AND s.seq = u.seq_before",
+        ("integer", "bigint", "bigint", "text"),
+    ),
+    "positions": _PUT_POSITIONS,
+    "changed_orders": _UPDATE_ORDERS,
+    **{
+        table: Part(f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM {{rows}}", tuple(names.values()))
+        for table, names in APPENDED.items()
+    },
+    "idempotency": Part(
+        "INSERT INTO idempotency (user_id, key, operation, request_hash, market_id, seq) SELECT * FROM {rows} "
+        "ON CONFLICT (user_id, key) DO NOTHING",
+        ("uuid", "text", "text", "text", "uuid", "bigint"),
+    ),
+    "audit_log": Part(
+        "INSERT INTO audit_log (actor_id, action, target, reason, trace_id) SELECT * FROM {rows}",
+        ("uuid", "text", "text", "text", "text"),
+    ),
+}
+
+
+@cache
+def joined(names: tuple[str, ...]) -> str:
+    """These parts as one statement, which answers how many rows each changed. No two touch the same row."""
+    clauses: list[str] = []
+    used = 0
+    for name in names:
+        part = PARTS[name]
+        lists = ", ".join(f"${used + place}::{kind}[]" for place, kind in enumerate(part.types, 1))
+        clauses.append(f"did_{name} AS ({part.sql.replace('{rows}', f'unnest({lists})')} RETURNING 1)")
+        used += len(part.types)
+    counts = ", ".join(f"(SELECT count(*) FROM did_{name}) AS {name}" for name in names)
+    return f"WITH {', '.join(clauses)} SELECT {counts}"

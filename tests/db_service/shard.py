@@ -84,11 +84,10 @@ class Shard:
         payload = encode(event)
         market.last_hash = hash_of(payload)
         stored = StoredEvent(event, self._commit_seq, payload.decode(), market.last_hash)
-        await writes.write_events(self._connection, [stored], timeout=5)
         key = writes.KeyRow(
             applied.command.actor_id, str(uuid4()), event.kind, "hash", event.market_id, event.seq
         )
-        await writes.write_keys(self._connection, [key], timeout=5)
+        await writes.write_batch(self._connection, [stored], [key], timeout=5)
         self._engine.committed()
         return event
 
