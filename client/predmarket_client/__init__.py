@@ -13,6 +13,17 @@ from predmarket_client.shapes.admin import AuditRow, Grant, Payout, SettledMarke
 from predmarket_client.shapes.markets import AdminMarket, BookSnapshot, Market, Outcome, Pool, Side, Trade
 from predmarket_client.shapes.portfolio import LedgerRow, Portfolio, Position
 from predmarket_client.shapes.trading import DryRun, Fill, NewOrder, Order, Quote, Sets, limit, market
+from predmarket_client.stream.feeds import Feed, Gap, LatestFeed, LiveBook, OwnFeed
+from predmarket_client.stream.frames import (
+    OwnBalance,
+    OwnFill,
+    OwnOrder,
+    OwnPosition,
+    Status,
+    Ticker,
+    TradeFrame,
+)
+from predmarket_client.stream.stream import Stream
 from predmarket_client.units import POINT_MICROS, micros, opposite_price, points
 
 __all__ = [
@@ -23,15 +34,24 @@ __all__ = [
     "BookSnapshot",
     "Client",
     "DryRun",
+    "Feed",
     "FieldError",
     "Fill",
+    "Gap",
     "Grant",
+    "LatestFeed",
     "LedgerRow",
+    "LiveBook",
     "Market",
     "NewOrder",
     "NoAnswer",
     "Order",
     "Outcome",
+    "OwnBalance",
+    "OwnFeed",
+    "OwnFill",
+    "OwnOrder",
+    "OwnPosition",
     "Page",
     "Pages",
     "Payout",
@@ -47,9 +67,13 @@ __all__ = [
     "SettledMarket",
     "Settlement",
     "Side",
+    "Status",
+    "Stream",
     "Sweep",
+    "Ticker",
     "Tokens",
     "Trade",
+    "TradeFrame",
     "User",
     "limit",
     "market",

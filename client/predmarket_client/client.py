@@ -14,8 +14,11 @@ from predmarket_client.areas.orders import Orders
 from predmarket_client.areas.portfolio import Portfolios
 from predmarket_client.caller import Caller
 from predmarket_client.credentials import Anonymous, Bearer, Credentials, PasswordLogin
+from predmarket_client.errors import ProtocolError
 from predmarket_client.retries import RetryPolicy
 from predmarket_client.shapes.accounts import Session, Tokens
+from predmarket_client.stream.connection import Connection, open_connection
+from predmarket_client.stream.stream import Stream
 from predmarket_client.transport import HttpTransport
 
 
@@ -50,6 +53,7 @@ class Client:
     ) -> None:
         if (email is None) != (password is None) or (token is not None and email is not None):
             raise ValueError("either a token, or e-mail and password, or neither")
+        self._chance = chance
         self._transport = HttpTransport(url)
         self._caller = Caller(self._transport, Anonymous(), retries or RetryPolicy(), chance=chance)
         self._caller.credentials = self._credentials(token, email, password)
@@ -78,6 +82,23 @@ class Client:
     async def time(self) -> datetime:
         """The engine's clock, for orders with an end."""
         return (await self._caller.get("/v1/time", _Time)).time
+
+    def stream(self, *, ws_url: str | None = None) -> Stream:
+        """The live feed, as an async context manager. `ws_url`: where the engine does not say it itself."""
+        known_url = ws_url
+
+        async def connect(authorization: str | None) -> Connection:
+            nonlocal known_url
+            if known_url is None:
+                known_url = (await self.version()).ws_url
+            if known_url is None:
+                raise ProtocolError("the engine does not say where its live feed is: pass ws_url")
+            return await open_connection(self._transport.session(), known_url, authorization)
+
+        async def user_seq() -> int:
+            return (await self.portfolio.get()).user_seq
+
+        return Stream(connect, self._caller.credentials, user_seq, chance=self._chance)
 
     def _credentials(self, token: str | None, email: str | None, password: str | None) -> Credentials:
         if token is not None:
