@@ -1,16 +1,19 @@
-"""`python -m auth_service` serves; `python -m auth_service create-admin` makes the first administrator."""
+"""`python -m auth_service` serves; `create-admin` makes the first administrator, `rotate-keys` another signing
+key."""
 
 import argparse
 import asyncio
 import getpass
 import sys
+from datetime import timedelta
 from uuid import UUID
 
+from auth_service import keys
 from auth_service.founding import AdminOutcome, create_admin
 from auth_service.hashing import BoundedHasher
-from auth_service.identity import BadField
+from auth_service.identity import SYSTEM_ACTOR, BadField
 from auth_service.process import serve
-from auth_service.settings import AdminSettings, AuthSettings
+from auth_service.settings import AdminSettings, AuthSettings, RotateSettings
 from runtime import postgres
 from runtime.clock import SystemClock
 from runtime.ids import uuid7
@@ -31,7 +34,15 @@ def main() -> None:
         "ADMIN_PASSWORD, else from the first line of standard input.",
     )
     admin.add_argument("--email", default="", help="default: the setting ADMIN_EMAIL")
+    commands.add_parser(
+        "rotate-keys",
+        help="make another signing key",
+        description="Makes another signing key. It is published now and signs after KEY_PUBLISH_AHEAD_SECONDS; "
+        "the old one is retired then. No valid token is refused on the way.",
+    )
     arguments = parser.parse_args()
+    if arguments.command == "rotate-keys":
+        sys.exit(asyncio.run(_rotate_keys(load_settings(RotateSettings))))
     if arguments.command == "create-admin":
         sys.exit(asyncio.run(_create_admin(load_settings(AdminSettings), arguments.email)))
     run_service("auth_service", AuthSettings, serve)
@@ -58,6 +69,23 @@ async def _create_admin(settings: AdminSettings, email: str) -> int:
         hasher.close()
         await connection.close()
     return _report(outcome, email)
+
+
+async def _rotate_keys(settings: RotateSettings) -> int:
+    connection = await postgres.connect(settings.database_url.get_secret_value(), name="rotate-keys")
+    publish_ahead = timedelta(seconds=settings.key_publish_ahead_seconds)
+    try:
+        async with connection.transaction():
+            kid = await keys.add(
+                connection, actor_id=SYSTEM_ACTOR, reason="rotate-keys", publish_ahead=publish_ahead
+            )
+    finally:
+        await connection.close()
+    if kid is None:
+        print("A new key is published already and does not sign yet; nothing was changed.", file=sys.stderr)
+        return EXIT_REFUSED
+    print(f"{kid} is published now and signs in {int(publish_ahead.total_seconds())} seconds.")
+    return 0
 
 
 def _report(outcome: AdminOutcome, email: str) -> int:

@@ -79,6 +79,11 @@ class BoundedHasher:
         """Compares at the cost of one hash; `None` (no account) never matches. Raises HashingQueueFull."""
         return await self._run(lambda: self._verify(stored_hash, password))
 
+    def check_room(self) -> None:
+        """Raises HashingQueueFull when the next hash would be refused, so that a flood costs nothing else first."""
+        if self._pending >= self._limits.workers + self._limits.queue_max:
+            raise HashingQueueFull(retry_after_ms=self._retry_after_ms())
+
     def close(self) -> None:
         """Drops what waits and lets what runs end."""
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -103,8 +108,7 @@ class BoundedHasher:
         # Counted under a lock because a future that ends does so on its worker's thread. A caller that went
         # away cancels what still waits, and its place is free again.
         with self._lock:
-            if self._pending >= self._limits.workers + self._limits.queue_max:
-                raise HashingQueueFull(retry_after_ms=self._retry_after_ms())
+            self.check_room()
             self._pending += 1
         try:
             future = self._executor.submit(work)

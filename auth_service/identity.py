@@ -57,18 +57,21 @@ def clean_email(text: str) -> str:
 
 def clean_display_name(text: str) -> str:
     """The name in Unicode NFC with single blanks. Raises BadField: no glyph, empty, or too long."""
+    return clean_label("display_name", text)
+
+
+def clean_label(field: str, text: str, characters_max: int = DISPLAY_NAME_MAX_CHARACTERS) -> str:
+    """One line of text for people, in Unicode NFC with single blanks. Raises BadField: no glyph, empty, or too
+    long."""
+    what = field.replace("_", " ")
     if len(text) > RAW_MAX_CHARACTERS:
-        raise BadField(
-            "display_name", f"A display name has at most {DISPLAY_NAME_MAX_CHARACTERS} characters."
-        )
+        raise BadField(field, f"A {what} has at most {characters_max} characters.")
     if any(unicodedata.category(character) in _UNSHOWABLE for character in text):
-        raise BadField(
-            "display_name", "A display name has no control, invisible or direction-changing characters."
-        )
-    name = unicodedata.normalize("NFC", " ".join(text.split()))
-    if not 1 <= len(name) <= DISPLAY_NAME_MAX_CHARACTERS:
-        raise BadField("display_name", f"A display name has 1 to {DISPLAY_NAME_MAX_CHARACTERS} characters.")
-    return name
+        raise BadField(field, f"A {what} has no control, invisible or direction-changing characters.")
+    label = unicodedata.normalize("NFC", " ".join(text.split()))
+    if not 1 <= len(label) <= characters_max:
+        raise BadField(field, f"A {what} has 1 to {characters_max} characters.")
+    return label
 
 
 def neutral_display_name(user_id: UUID) -> str:

@@ -10,4 +10,11 @@ HASHING_REFUSED = Counter(
 )
 LOG_INS = Counter("auth_log_ins_total", "Log-ins, by outcome", ("outcome",), registry=REGISTRY)
 REFRESHES = Counter("auth_refreshes_total", "Refreshes, by outcome", ("outcome",), registry=REGISTRY)
+PASSWORDS_CHANGED = Counter(
+    "auth_passwords_changed_total", "Passwords changed, by way", ("way",), registry=REGISTRY
+)
+MAILS = Counter("auth_mails_total", "Mails, by outcome", ("outcome",), registry=REGISTRY)
+CANCELLATIONS = Counter(
+    "auth_order_cancellations_total", "Passes over a user's open orders", ("outcome",), registry=REGISTRY
+)
 FIRST_GRANTS = Counter("auth_first_grants_total", "First grants asked for", ("outcome",), registry=REGISTRY)

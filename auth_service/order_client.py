@@ -1,5 +1,7 @@
-"""Asking order_service for points: whichever of its processes owns the shard of grants answers."""
+"""Asking order_service: for points, of whichever process owns the shard of grants; to cancel orders, of all of
+them."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -9,6 +11,7 @@ from runtime.errors import ApiError
 from runtime.grpc_client import call, open_channel
 
 TOKEN_LIFETIME_SECONDS = 60
+LIST_SECONDS = 2.0
 
 ServiceToken = Callable[[int], str]
 """Signs a token of role `service` that lives this many seconds."""
@@ -18,8 +21,12 @@ class PaymentFailed(Exception):
     """No order_service process paid; asking again later, with the same key, is safe."""
 
 
+class CancellingFailed(Exception):
+    """Not every shard has cancelled; asking again later is safe."""
+
+
 class OrderClient:
-    """PointsService, on whichever of several addresses owns it just now."""
+    """PointsService and UserOrdersService, on several addresses."""
 
     def __init__(self, addresses: Sequence[str], service_token: ServiceToken) -> None:
         self._channels = {address: open_channel(address) for address in addresses}
@@ -64,6 +71,48 @@ class OrderClient:
                 self._prefer(address)
                 return
         raise PaymentFailed("; ".join(refusals) or "no time was left")
+
+    async def cancel_orders_of(self, user_id: UUID, *, minimum_version: int, timeout_seconds: float) -> int:
+        """How many orders, when no shard has an open order of the user any more. Raises CancellingFailed.
+
+        Tokens of the user below `minimum_version` are refused there from then on.
+        """
+        request = order_pb2.CancelOrdersOfUserRequest(user_id=str(user_id), minimum_version=minimum_version)
+        asked = (self._cancel(address, request, timeout_seconds) for address in self._channels)
+        answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
+        done = {shard for answer in answers for shard in answer.shards}
+        missing = await self._shards() - done
+        if missing:
+            raise CancellingFailed(f"no answer for shards {sorted(missing)}")
+        return sum(answer.orders_cancelled for answer in answers)
+
+    async def _cancel(
+        self, address: str, request: order_pb2.CancelOrdersOfUserRequest, timeout_seconds: float
+    ) -> order_pb2.CancelOrdersOfUserResponse | None:
+        stub = order_pb2_grpc.UserOrdersServiceStub(self._channels[address])
+        try:
+            answer: order_pb2.CancelOrdersOfUserResponse = await call(
+                stub.CancelOrdersOfUser,
+                request,
+                deadline_seconds=timeout_seconds,
+                authorization=f"Bearer {self._service_token(TOKEN_LIFETIME_SECONDS)}",
+            )
+        except ApiError:
+            return None
+        return answer
+
+    async def _shards(self) -> set[int]:
+        """All there are. Raises CancellingFailed when nobody says so."""
+        for address in tuple(self._preferred):
+            stub = order_pb2_grpc.ShardServiceStub(self._channels[address])
+            try:
+                answer = await call(
+                    stub.ListShards, order_pb2.ListShardsRequest(), deadline_seconds=LIST_SECONDS
+                )
+            except ApiError:
+                continue
+            return {shard.shard for shard in answer.shards}
+        raise CancellingFailed("no order_service process answers")
 
     async def _ask(self, address: str, request: order_pb2.GrantPointsRequest, timeout_seconds: float) -> None:
         stub = order_pb2_grpc.PointsServiceStub(self._channels[address])

@@ -1,18 +1,21 @@
-"""Data access: sessions, and the refresh tokens that descend from each other within one.
+"""Data access: sessions. Each is one log-in, and the family of the refresh tokens that descend from it.
 
-A session is a family of refresh tokens of which at most one is live; the database refuses a second. Using a
-token that was used before ends the family: whoever stole it, and whoever it was stolen from, are both out.
+Whoever ends a session writes the audit row and the note for the other services in the same transaction.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum, auto
 from uuid import UUID
 
+import asyncpg
+
+from auth_service import token_changes
 from auth_service.audit import AuditEntry, record, record_all
 from auth_service.database import Connection
-from auth_service.tokens import Role, new_refresh_token, refresh_token_hash
+from auth_service.tokens import Role
+from auth_service.users import Account
 from runtime.clock import from_datetime
 
 SESSIONS_MAX = 50
@@ -34,117 +37,116 @@ class LiveSession:
     session_id: UUID
     user_id: UUID
     role: Role
+    access_version: int
     refresh_token: str
     refresh_expires_at: int
 
 
-class RotationRefusal(Enum):
-    """Why a refresh token was not exchanged. The caller is not told which, except that it is suspended."""
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """What its owner sees of a session; times in microseconds since the Unix epoch."""
 
-    UNKNOWN = auto()
-    EXPIRED = auto()
-    SESSION_OVER = auto()
-    REUSED = auto()
-    SUSPENDED = auto()
+    session_id: UUID
+    user_agent: str
+    created_at: int
+    last_used_at: int
+    expires_at: int
 
 
-async def open_session(
-    connection: Connection, user_id: UUID, role: Role, user_agent: str, lifetimes: SessionLifetimes
-) -> LiveSession:
-    """Opens a session with its first refresh token. The caller holds the account's row lock."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why sessions end: `reason` is one of the CHECK on `sessions.revoked_reason`, `why` is for people who read the
+    audit log, `actor_id` who did it."""
+
+    actor_id: UUID
+    reason: str
+    why: str
+
+
+async def insert(
+    connection: Connection, account: Account, user_agent: str, lifetimes: SessionLifetimes, *, why: str
+) -> UUID:
+    """A new session, without a refresh token yet. The caller holds the account's row lock."""
     session_id = uuid.uuid4()
-    await _end_beyond_limit(connection, user_id)
+    await _end_beyond_limit(connection, account.user_id)
     await connection.execute(
         """
         INSERT INTO sessions (session_id, user_id, user_agent, expires_at)
         VALUES ($1, $2, $3, now() + $4::interval)
         """,
         session_id,
-        user_id,
+        account.user_id,
         user_agent,
         lifetimes.session,
     )
     await record(
         connection,
-        AuditEntry(user_id, "session.opened", str(session_id), "logged in", after={"user_agent": user_agent}),
-    )
-    token, expires_at = await _add_token(connection, session_id, 0, lifetimes)
-    return LiveSession(session_id, user_id, role, token, expires_at)
-
-
-async def rotate(
-    connection: Connection, token_hash: bytes, lifetimes: SessionLifetimes
-) -> LiveSession | RotationRefusal:
-    """Exchanges a refresh token for the next one of its session.
-
-    A refusal is to be committed too: it may have ended the session.
-    """
-    # One conditional update decides: of two at once, the second waits here and then finds the token used.
-    used = await connection.fetchrow(
-        """
-        UPDATE refresh_tokens SET used_at = now() WHERE token_hash = $1 AND used_at IS NULL
-        RETURNING session_id, generation, expires_at > now() AS is_fresh
-        """,
-        token_hash,
-    )
-    if used is None:
-        return await _end_if_reused(connection, token_hash)
-    if not used["is_fresh"]:
-        return RotationRefusal.EXPIRED
-    session = await connection.fetchrow(
-        """
-        UPDATE sessions SET last_used_at = now() FROM users
-        WHERE session_id = $1 AND users.user_id = sessions.user_id
-          AND revoked_at IS NULL AND expires_at > now()
-        RETURNING sessions.user_id, role, status
-        """,
-        used["session_id"],
-    )
-    if session is None:
-        return RotationRefusal.SESSION_OVER
-    if session["status"] != "active":
-        return RotationRefusal.SUSPENDED
-    token, expires_at = await _add_token(connection, used["session_id"], used["generation"] + 1, lifetimes)
-    return LiveSession(used["session_id"], session["user_id"], session["role"], token, expires_at)
-
-
-async def end_session(connection: Connection, session_id: UUID, *, reason: str, why: str) -> bool:
-    """Ends a session by its own user's act; False when it was over, or never was.
-
-    `reason` is one of the CHECK on `sessions.revoked_reason`, `why` is for people who read the audit log.
-    """
-    user_id: UUID | None = await connection.fetchval(
-        """
-        UPDATE sessions SET revoked_at = now(), revoked_reason = $2
-        WHERE session_id = $1 AND revoked_at IS NULL RETURNING user_id
-        """,
-        session_id,
-        reason,
-    )
-    if user_id is not None:
-        await record(
-            connection,
-            AuditEntry(user_id, "session.ended", str(session_id), why, after={"revoked_reason": reason}),
-        )
-    return user_id is not None
-
-
-async def session_of(connection: Connection, token_hash: bytes) -> UUID | None:
-    """The session any of its refresh tokens belongs to, used ones too."""
-    session_id: UUID | None = await connection.fetchval(
-        "SELECT session_id FROM refresh_tokens WHERE token_hash = $1", token_hash
+        AuditEntry(account.user_id, "session.opened", str(session_id), why, after={"user_agent": user_agent}),
     )
     return session_id
 
 
-async def _end_if_reused(connection: Connection, token_hash: bytes) -> RotationRefusal:
-    session_id = await session_of(connection, token_hash)
-    if session_id is None:
-        return RotationRefusal.UNKNOWN
-    await end_session(
-        connection, session_id, reason="TOKEN_REUSED", why="a refresh token was used a second time"
+async def list_open(connection: Connection, user_id: UUID) -> list[OpenSession]:
+    """The one used last first; at most SESSIONS_MAX."""
+    rows = await connection.fetch(
+        """
+        SELECT session_id, user_agent, created_at, last_used_at, expires_at FROM sessions
+        WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()
+        ORDER BY last_used_at DESC, session_id LIMIT $2
+        """,
+        user_id,
+        SESSIONS_MAX,
     )
-    return RotationRefusal.REUSED
+    return [
+        OpenSession(
+            row["session_id"],
+            row["user_agent"],
+            from_datetime(row["created_at"]),
+            from_datetime(row["last_used_at"]),
+            from_datetime(row["expires_at"]),
+        )
+        for row in rows
+    ]
+
+
+async def is_of(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
+    """Whether there is such a session of this user, open or over."""
+    return bool(
+        await connection.fetchval(
+            "SELECT true FROM sessions WHERE session_id = $1 AND user_id = $2", session_id, user_id
+        )
+    )
+
+
+async def end(connection: Connection, session_id: UUID, *, reason: str, why: str) -> bool:
+    """Ends a session by its own user's act; False when it was over, or never was."""
+    rows = await connection.fetch(
+        """
+        UPDATE sessions SET revoked_at = now(), revoked_reason = $2
+        WHERE session_id = $1 AND revoked_at IS NULL RETURNING session_id, user_id
+        """,
+        session_id,
+        reason,
+    )
+    if rows:
+        await _note(connection, rows, Ending(rows[0]["user_id"], reason, why))
+    return bool(rows)
+
+
+async def end_all(connection: Connection, user_id: UUID, ending: Ending, *, but: UUID | None = None) -> int:
+    """Ends a user's open sessions, all or all `but` one; how many. The caller holds the account's row lock."""
+    rows = await connection.fetch(
+        """
+        UPDATE sessions SET revoked_at = now(), revoked_reason = $2
+        WHERE user_id = $1 AND revoked_at IS NULL AND session_id IS DISTINCT FROM $3::uuid AND expires_at > now()
+        RETURNING session_id
+        """,
+        user_id,
+        ending.reason,
+        but,
+    )
+    await _note(connection, rows, ending)
+    return len(rows)
 
 
 async def _end_beyond_limit(connection: Connection, user_id: UUID) -> None:
@@ -161,27 +163,18 @@ async def _end_beyond_limit(connection: Connection, user_id: UUID) -> None:
         user_id,
         SESSIONS_MAX - 1,
     )
-    after = {"revoked_reason": "TOO_MANY_SESSIONS"}
     why = f"more than {SESSIONS_MAX} open sessions"
+    await _note(connection, ended, Ending(user_id, "TOO_MANY_SESSIONS", why))
+
+
+async def _note(connection: Connection, rows: Sequence[asyncpg.Record], ending: Ending) -> None:
+    """The audit rows of ended sessions, and the note for whoever checks their tokens."""
+    if not rows:
+        return
+    ids: list[UUID] = [row["session_id"] for row in rows]
+    after = {"revoked_reason": ending.reason}
     await record_all(
         connection,
-        [AuditEntry(user_id, "session.ended", str(row["session_id"]), why, after=after) for row in ended],
+        [AuditEntry(ending.actor_id, "session.ended", str(each), ending.why, after=after) for each in ids],
     )
-
-
-async def _add_token(
-    connection: Connection, session_id: UUID, generation: int, lifetimes: SessionLifetimes
-) -> tuple[str, int]:
-    token = new_refresh_token()
-    expires_at = await connection.fetchval(
-        """
-        INSERT INTO refresh_tokens (token_hash, session_id, generation, expires_at)
-        SELECT $1, session_id, $3, least(now() + $4::interval, expires_at) FROM sessions WHERE session_id = $2
-        RETURNING expires_at
-        """,
-        refresh_token_hash(token),
-        session_id,
-        generation,
-        lifetimes.refresh_token,
-    )
-    return token, from_datetime(expires_at)
+    await token_changes.note_sessions(connection, ids)

@@ -19,9 +19,6 @@ Role = Literal["user", "analyst", "admin", "treasury", "service"]
 NO_SESSION = UUID(int=0)
 """The `sid` of tokens our own processes sign for themselves."""
 
-_REFRESH_PREFIX = "pmr_"
-_REFRESH_TOKEN = re.compile(rf"{_REFRESH_PREFIX}[A-Za-z0-9_-]{{43}}")
-
 
 @dataclass(frozen=True, slots=True)
 class AccessTokenSettings:
@@ -33,26 +30,37 @@ class AccessTokenSettings:
 
 
 class AccessTokenIssuer:
-    """Signs access tokens (RFC 9068): header alg, kid, typ; claims iss aud sub iat exp jti role sid."""
+    """Signs access tokens (RFC 9068): header alg, kid, typ; claims iss aud sub iat exp jti role sid ver."""
 
     def __init__(self, key: SigningKey, settings: AccessTokenSettings) -> None:
+        self._settings = settings
+        self.use(key)
+
+    def use(self, key: SigningKey) -> None:
+        """Signs with this key from now on."""
         assert key.private_key is not None, "only a key that has not been retired signs"
         self._kid = key.kid
         self._private_key = Ed25519PrivateKey.from_private_bytes(key.private_key)
-        self._settings = settings
 
     def issue(
-        self, *, user_id: UUID, role: Role, session_id: UUID, issued_at_seconds: int
+        self, *, user_id: UUID, role: Role, session_id: UUID, issued_at_seconds: int, access_version: int = 0
     ) -> tuple[str, int]:
         """The token, and when it expires (seconds since the Unix epoch, like every time in a JWT)."""
-        return self._sign(user_id, role, session_id, issued_at_seconds, self._settings.lifetime_seconds)
+        lifetime_seconds = self._settings.lifetime_seconds
+        return self._sign(user_id, role, session_id, issued_at_seconds, lifetime_seconds, access_version)
 
     def issue_for_service(self, *, service_id: UUID, issued_at_seconds: int, lifetime_seconds: int) -> str:
         """A token with role `service`, for a call between our own processes."""
-        return self._sign(service_id, "service", NO_SESSION, issued_at_seconds, lifetime_seconds)[0]
+        return self._sign(service_id, "service", NO_SESSION, issued_at_seconds, lifetime_seconds, 0)[0]
 
     def _sign(
-        self, subject: UUID, role: Role, session_id: UUID, issued_at_seconds: int, lifetime_seconds: int
+        self,
+        subject: UUID,
+        role: Role,
+        session_id: UUID,
+        issued_at_seconds: int,
+        lifetime_seconds: int,
+        access_version: int,
     ) -> tuple[str, int]:
         expires_at_seconds = issued_at_seconds + lifetime_seconds
         claims = {
@@ -64,21 +72,33 @@ class AccessTokenIssuer:
             "jti": str(uuid.uuid4()),
             "role": role,
             "sid": str(session_id),
+            "ver": access_version,
         }
         headers = {"typ": "at+jwt", "kid": self._kid}
         return jwt.encode(claims, self._private_key, algorithm=ALGORITHM, headers=headers), expires_at_seconds
 
 
-def new_refresh_token() -> str:
-    """256 random bits; the prefix tells a person, and a scanner of leaked secrets, what it is."""
-    return _REFRESH_PREFIX + secrets.token_urlsafe(32)
+@dataclass(frozen=True, slots=True)
+class OpaqueKind:
+    """A kind of random token: 256 bits; the prefix tells a person, and a scanner of leaked secrets, what it is."""
+
+    prefix: str
+    field: str
+    called: str
+
+    def new(self) -> str:
+        return self.prefix + secrets.token_urlsafe(32)
+
+    def hash(self, token: str) -> bytes:
+        """What is stored. One plain SHA-256 is enough: there is nothing to guess in 256 random bits.
+
+        Raises BadField for what cannot be one.
+        """
+        if not re.fullmatch(rf"{self.prefix}[A-Za-z0-9_-]{{43}}", token):
+            raise BadField(self.field, f"This is not {self.called}.")
+        return hashlib.sha256(token.encode()).digest()
 
 
-def refresh_token_hash(token: str) -> bytes:
-    """What is stored. One plain SHA-256 is enough: there is nothing to guess in 256 random bits.
-
-    Raises BadField for what cannot be a refresh token.
-    """
-    if not _REFRESH_TOKEN.fullmatch(token):
-        raise BadField("refresh_token", "This is not a refresh token.")
-    return hashlib.sha256(token.encode()).digest()
+REFRESH_TOKEN = OpaqueKind("pmr_", "refresh_token", "a refresh token")
+AUTHORIZATION_CODE = OpaqueKind("pma_", "code", "an authorization code")
+RESET_TOKEN = OpaqueKind("pmp_", "token", "a token of a mail")

@@ -38,6 +38,7 @@ async def test_header_and_claims_are_these_and_no_others(auth: Auth) -> None:
         "jti": claims["jti"],
         "role": "user",
         "sid": answer.tokens.session_id,
+        "ver": 0,
     }
     assert str(uuid.UUID(claims["jti"])) == claims["jti"]
     assert abs(time.time() - issued_at) < 60
