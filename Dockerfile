@@ -16,7 +16,8 @@ RUN mkdir -p proto/gen \
 
 FROM python:3.11-slim
 WORKDIR /app
-RUN useradd --system --uid 10001 --no-create-home predmarket
+# /mail: where auth_service writes mails while there is no SMTP server.
+RUN useradd --system --uid 10001 --no-create-home predmarket && install -d -o predmarket -m 700 /mail
 COPY --from=build /app /app
 COPY engine ./engine
 COPY runtime ./runtime

@@ -42,7 +42,7 @@ class FolderSender:
         name = f"{now}-{secrets.token_hex(4)}.txt"
         text = f"Date: {to_rfc3339(now)}\nTo: {mail.to}\nSubject: {mail.subject}\n\n{mail.text}"
         # Under another name first, so that whoever watches the folder never reads half a mail.
-        unfinished = self._folder / f".{name}"
+        unfinished = self._folder / f"{name}.part"
         with open(unfinished, "w", encoding="utf-8", opener=_private) as file:
             file.write(text)
         unfinished.rename(self._folder / name)

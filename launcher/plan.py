@@ -27,11 +27,13 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the embedded servers are. `database_url` gives the URL for a role."""
+    """Where the embedded servers and their folders are. `database_url` gives the URL for a role."""
 
     database_url: Callable[[str], str]
     nats_url: str
     redis_url: str
+    mail_folder: str
+    """Where auth_service writes mails while no SMTP_HOST is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def make_plan(
             }
             if module in ROLES:
                 own["DATABASE_URL"] = servers.database_url(ROLES[module])
+            if module == "auth_service":
+                own["MAIL_FOLDER"] = servers.mail_folder
             if module == "order_service":
                 own["ORDER_SHARDS"] = preferred_shards(number, len(instances), options.shards)
             if module == "ws_service":

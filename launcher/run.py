@@ -35,6 +35,7 @@ class EmbeddedServers:
 
     def __init__(self, folder: DataFolder) -> None:
         kept = folder.secrets()
+        self._logs = folder.logs.resolve()
         self.postgres = PostgresServer(
             folder.path / "postgres", secret=kept.postgres, log_path=folder.log_file("postgres")
         )
@@ -55,7 +56,7 @@ class EmbeddedServers:
             server.stop()
 
     def addresses(self) -> Servers:
-        return Servers(self.database_url, self.nats.url, self.redis.url)
+        return Servers(self.database_url, self.nats.url, self.redis.url, str(self._logs / "mail"))
 
     def database_url(self, role: str) -> str:
         return self.postgres.url_for(DATABASE, role)

@@ -1,7 +1,9 @@
 """Fixtures: a running auth_service on a real, migrated database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,13 +15,14 @@ StartAuth = Callable[..., Awaitable[Auth]]
 
 
 @pytest.fixture
-async def start_auth(fresh_database: Any, points: Points) -> AsyncIterator[StartAuth]:
+async def start_auth(fresh_database: Any, points: Points, tmp_path: Path) -> AsyncIterator[StartAuth]:
     """Starts one auth_service more on the test's database, with settings of its own."""
     async with AsyncExitStack() as stack:
 
         async def start(**changes: Any) -> Auth:
             order_grpc = changes.pop("order_grpc", points.address)
-            service = run_auth(fresh_database.url_for("pm_auth"), order_grpc, **changes)
+            fields = {"mail_folder": tmp_path / "mail", **changes}
+            service = run_auth(fresh_database.url_for("pm_auth"), order_grpc, **fields)
             return await stack.enter_async_context(service)
 
         yield start
@@ -44,3 +47,24 @@ async def rows(fresh_database: Any) -> AsyncIterator["asyncpg.Connection[asyncpg
     connection = await asyncpg.connect(fresh_database.superuser_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def free_smtp() -> AsyncIterator[tuple[int, list[str]]]:
+    """A small SMTP server (RFC 5321, no extensions): its port, and the lines of the mails it took."""
+    received: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := (await reader.readline()).decode().strip():
+            if line.upper() == "DATA":
+                writer.write(b"354 go on\r\n")
+                while (text := (await reader.readline()).decode().rstrip("\r\n")) != ".":
+                    received.append(text)
+            writer.write(b"221 bye\r\n" if line.upper() == "QUIT" else b"250 ok\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], received
+    server.close()

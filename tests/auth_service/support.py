@@ -1,8 +1,11 @@
 """A real auth_service in the test's own loop, and a PointsService for it to ask."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +15,7 @@ from auth_service.process import serve
 from auth_service.settings import AuthSettings
 from predmarket.auth.v1 import auth_pb2, auth_pb2_grpc
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
+from runtime.credentials import AuthService
 from runtime.errors import ApiError, ErrorCode
 from runtime.grpc_client import call, open_channel
 from runtime.grpc_server import GrpcServer
@@ -67,15 +71,40 @@ async def serve_points(points: Points) -> AsyncIterator[Points]:
 class Auth:
     """A running auth_service; `stub` methods are called through `ask`."""
 
-    stub: auth_pb2_grpc.AuthServiceStub
+    channel: grpc.aio.Channel
     address: str
     jwks_url: str
     verifier: TokenVerifier
+    mail_folder: Path
 
-    async def ask(self, method: str, request: Any, *, token: str = "", deadline_seconds: float = 10) -> Any:
+    async def ask(
+        self,
+        method: str,
+        request: Any,
+        *,
+        token: str = "",
+        deadline_seconds: float = 10,
+        service: str = "AuthService",
+    ) -> Any:
         header = f"Bearer {token}" if token else None
-        stub_method = getattr(self.stub, method)
+        stub_method = getattr(getattr(auth_pb2_grpc, f"{service}Stub")(self.channel), method)
         return await call(stub_method, request, deadline_seconds=deadline_seconds, authorization=header)
+
+    async def admin(self, method: str, request: Any, token: str) -> Any:
+        return await self.ask(method, request, token=token, service="UserAdminService")
+
+    async def api_key(self, token: str, *scopes: int, **fields: Any) -> auth_pb2.CreateApiKeyResponse:
+        chosen = scopes or (auth_pb2.API_KEY_SCOPE_READ, auth_pb2.API_KEY_SCOPE_TRADE)
+        request = auth_pb2.CreateApiKeyRequest(**{"name": "bot", "scopes": chosen, **fields})
+        response: auth_pb2.CreateApiKeyResponse = await self.ask("CreateApiKey", request, token=token)
+        return response
+
+    async def mails(self, count: int) -> list[str]:
+        """The mails in the folder, oldest first, once there are so many."""
+        async with asyncio.timeout(20):
+            while len(files := sorted(self.mail_folder.glob("*.txt"))) < count:
+                await asyncio.sleep(0.02)
+        return [file.read_text() for file in files]
 
     async def register(self, email: str = "ada@example.org", **fields: str) -> auth_pb2.RegisterResponse:
         request = auth_pb2.RegisterRequest(email=email, **{"password": PASSWORD, **fields})
@@ -116,9 +145,41 @@ async def run_auth(database_url: str, order_grpc: str, **changes: Any) -> AsyncI
         address = f"127.0.0.1:{settings.grpc_port}"
         channel = await outer.enter_async_context(open_channel(address))
         jwks_url = f"http://127.0.0.1:{ops.port}/.well-known/jwks.json"
-        verifier = TokenVerifier(jwks_url=jwks_url, issuer="predmarket", audience="predmarket-api")
+        # As another service has it: over the network, following the feed.
+        authority = AuthService(address)
+        outer.push_async_callback(authority.close)
+        verifier = TokenVerifier(
+            jwks_url=jwks_url, issuer="predmarket", audience="predmarket-api", authority=authority
+        )
         outer.push_async_callback(verifier.close)
-        yield Auth(auth_pb2_grpc.AuthServiceStub(channel), address, jwks_url, verifier)
+        following = asyncio.create_task(verifier.follow())
+        outer.callback(following.cancel)
+        yield Auth(channel, address, jwks_url, verifier, settings.mail_folder)
+
+
+async def make_admin(auth: Auth, rows: Any, email: str = "root@example.org") -> auth_pb2.LogInResponse:
+    """An administrator, logged in."""
+    await auth.register(email)
+    await rows.execute("UPDATE users SET role = 'admin' WHERE email = $1", email)
+    return await auth.log_in(email)
+
+
+async def refused_within(verifier: TokenVerifier, credential: str, seconds: float) -> float:
+    """How long the verifier went on accepting it."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while await code_of(verifier, credential) is not ErrorCode.UNAUTHENTICATED:
+            await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+async def code_of(verifier: TokenVerifier, credential: str) -> ErrorCode | None:
+    """Why it is refused; None: it is accepted."""
+    try:
+        await verifier.identity(f"Bearer {credential}")
+    except ApiError as error:
+        return error.code
+    return None
 
 
 async def raw_call(auth: Auth, method: str, body: bytes) -> grpc.StatusCode:
