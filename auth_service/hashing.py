@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 Result = TypeVar("Result")
+
+FIRST_GUESS_SECONDS = 0.1
+"""What a hash takes, until some have been timed."""
 
 WORKER_NICENESS = 10
 """Hashing yields to everything else on the machine: a flood of log-ins must not slow orders down."""
@@ -68,6 +72,7 @@ class BoundedHasher:
         self._executor = ThreadPoolExecutor(limits.workers, "argon2", initializer=_be_nice)
         self._lock = threading.Lock()
         self._pending = 0
+        self._seconds_per_hash = FIRST_GUESS_SECONDS
         # Nobody knows this password, so nothing ever verifies against it.
         self._nobodys_hash = self._argon2.hash(secrets.token_urlsafe(32))
 
@@ -111,20 +116,29 @@ class BoundedHasher:
             self.check_room()
             self._pending += 1
         try:
-            future = self._executor.submit(work)
+            future = self._executor.submit(self._timed, work)
         except BaseException:
             self._release(None)
             raise
         future.add_done_callback(self._release)
         return await asyncio.wrap_future(future)
 
+    def _timed(self, work: Callable[[], Result]) -> Result:
+        """Runs on a worker; several may lose an update to each other, which an estimate can bear."""
+        began = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._seconds_per_hash += (time.monotonic() - began - self._seconds_per_hash) / 8
+
     def _release(self, _future: Future[Result] | None) -> None:
         with self._lock:
             self._pending -= 1
 
     def _retry_after_ms(self) -> int:
-        """Roughly the time until half the queue has drained, at a tenth of a second per hash."""
-        return max(1_000, 50 * self._pending // self._limits.workers)
+        """Roughly the time until half the queue has drained, at the pace of late."""
+        half = self._pending / 2 / self._limits.workers
+        return max(1_000, round(1_000 * half * self._seconds_per_hash))
 
 
 def _be_nice() -> None:

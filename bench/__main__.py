@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import engines, hot_market, large_markets, open_loop, optimistic, rest
+from bench import engines, hot_market, large_markets, log_in_flood, open_loop, optimistic, rest
 from bench.report import BenchError, Measured, Section, measure, write_json
 
 RUNS = 5
@@ -20,6 +20,7 @@ SECTIONS: dict[str, Callable[[bool], Section]] = {
     "open_loop": open_loop.section,
     "rest": rest.section,
     "rest_open_loop": rest.open_loop_section,
+    "log_in_flood": log_in_flood.section,
     "restart": large_markets.restart_section,
     "settlement": large_markets.settlement_section,
     "memory": rest.memory_section,

@@ -46,17 +46,17 @@ def _measure(ours: Exchange, rate: int, seconds: float) -> Mapping[str, float]:
 async def _load(ours: Exchange, rate: int, seconds: float) -> Mapping[str, float]:
     async with open_channel(ours.address) as channel:
         stub = order_pb2_grpc.OrderServiceStub(channel)
-        await _send(ours, stub, rate, 1.0, Tally())
+        await send(ours, stub, rate, 1.0, Tally())
         tally = Tally()
-        elapsed = await _send(ours, stub, rate, seconds, tally)
+        elapsed = await send(ours, stub, rate, seconds, tally)
     figures = tally.figures(elapsed)
     return {"p99 ms": figures["p99 ms"], "p50 ms": figures["p50 ms"], "orders/s": figures["trades/s"]}
 
 
-async def _send(
+async def send(
     ours: Exchange, stub: order_pb2_grpc.OrderServiceStub, rate: int, seconds: float, tally: Tally
 ) -> float:
-    """Seconds until the last answer."""
+    """Orders of all users in turn, each when it is due. Seconds until the last answer."""
     metadata = [hot_market.metadata_of(ours, caller) for caller in range(len(ours.users))]
     started = time.perf_counter()
 

@@ -111,3 +111,25 @@ async def test_nobodys_password_takes_as_long_as_somebodys(make_hasher: MakeHash
         known.append(await seconds(stored))
         unknown.append(await seconds(None))
     assert 0.5 < median(known) / median(unknown) < 2.0
+
+
+async def test_the_time_to_come_back_grows_with_what_a_hash_takes(make_hasher: MakeHasher) -> None:
+    async def retry_after_ms(hasher: BoundedHasher) -> int:
+        waiting = [asyncio.create_task(hasher.hash("kV7#qLm2w")) for _ in range(41)]
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(HashingQueueFull) as full:
+                hasher.check_room()
+        finally:
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        return full.value.retry_after_ms
+
+    hasher = make_hasher(HashingLimits(time_cost=8, memory_kib=65_536, workers=1, queue_max=40))
+    assert 1_500 <= await retry_after_ms(hasher) <= 2_500  # 20 hashes at the first guess of 0.1 s
+    began = time.perf_counter()
+    for _ in range(8):
+        await hasher.hash("kV7#qLm2w")
+    expected_ms = 20 * 1_000 * (time.perf_counter() - began) / 8
+    assert 0.4 < await retry_after_ms(hasher) / max(1_000, expected_ms) < 2.5
