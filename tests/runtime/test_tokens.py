@@ -137,6 +137,9 @@ async def test_a_verified_token_is_remembered_until_it_expires(
         {"role": ["admin"]},
         {"sid": None},
         {"sid": ""},
+        {"ver": "1"},
+        {"ver": True},
+        {"ver": 1.0},
     ],
     ids=str,
 )
