@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import engines, hot_market, large_markets, log_in_flood, open_loop, optimistic, rest
+from bench import (
+    durable_orders,
+    engines,
+    hot_market,
+    large_markets,
+    log_in_flood,
+    open_loop,
+    optimistic,
+    rest,
+)
 from bench.report import BenchError, Measured, Section, measure, write_json
 
 RUNS = 5
@@ -17,6 +26,7 @@ WIDTH = 140
 SECTIONS: dict[str, Callable[[bool], Section]] = {
     "engine": engines.section,
     "hot_market": hot_market.section,
+    "orders": durable_orders.section,
     "open_loop": open_loop.section,
     "rest": rest.section,
     "rest_open_loop": rest.open_loop_section,
