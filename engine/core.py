@@ -16,7 +16,7 @@ from engine.guards import points_are_there, refuse_if
 from engine.refusals import Code, InvariantBroken, Refusal, Refused
 from engine.run import Run
 from engine.state import Market, MarketState, MarketStatus, ShardState
-from engine.units import AMOUNT_MAX_MICROS, MICROS
+from engine.units import AMOUNT_MAX_MICROS, GRANTED_MAX_MICROS, MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,17 @@ def _grant(run: Run, command: c.GrantPoints) -> None:
         f"A grant is 1..{AMOUNT_MAX_MICROS} micros, or taken back.",
         field="amount_micros",
     )
+    state = run.state
+    refuse_if(
+        state.granted_micros + amount > GRANTED_MAX_MICROS,
+        Code.GRANTS_EXHAUSTED,
+        "All grants together would exceed what can be counted exactly; take points back first.",
+        left_micros=GRANTED_MAX_MICROS - state.granted_micros,
+    )
     if amount < 0:
         points_are_there(run, command.user_id, -amount)
+    run.journal.on_undo(setattr, state, "granted_micros", state.granted_micros)
+    state.granted_micros += amount
     run.account(command.user_id).available += amount
 
 

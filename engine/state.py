@@ -417,13 +417,15 @@ class MarketState:
 
 
 class ShardState:
-    """The markets of one shard, and the accounts of the users its current batch touches."""
+    """The markets of one shard, and what its current batch touches beside them: accounts, and the sum of all grants."""
 
-    __slots__ = ("accounts", "journal", "markets")
+    __slots__ = ("accounts", "granted_micros", "journal", "markets")
 
     def __init__(self) -> None:
         self.markets: dict[str, MarketState] = {}
         self.accounts: dict[str, Account] = {}
+        self.granted_micros = 0
+        """All grants of all shards so far, which the writer tells before each batch."""
         self.journal = Journal()
 
     def account(self, user_id: str) -> Account:

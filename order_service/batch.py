@@ -103,10 +103,12 @@ class Applier:
         requests: Sequence[Request],
         known: Mapping[Key, StoredKey],
         balances: Mapping[str, Balance],
+        granted_micros: int,
         time: int,
     ) -> Run:
         """Every request in order. `balances` has every payer, absent ones own nothing."""
         self._state.accounts.clear()
+        self._state.granted_micros = granted_micros
         for user_id, balance in balances.items():
             account = self._state.account(user_id)
             account.available, account.locked = balance.available, balance.locked

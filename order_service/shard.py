@@ -46,7 +46,12 @@ T = TypeVar("T")
 ATTEMPTS_MAX = 5
 FENCE_WAIT_SECONDS = 0.2
 CLOCK_ALERT_SECONDS = 2.0
-TRANSIENT = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError, TooManyRounds)
+TRANSIENT = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+    TooManyRounds,
+    writes.GrantedMeanwhile,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +199,17 @@ class Shard:
         connection = await self.writer.connection()
         known = await self._known(requests, ask_all)
         payers = payers_of(requests)
-        now, balances = await writes.read_balances(connection, payers, timeout=STATEMENT_SECONDS)
-        self._watch_clock(now)
-        time = max(self.writer.hold.last_event_time, now)
-        run = self._applier.run(
-            requests, known, {user: balances.get(user, Balance()) for user in payers}, time
-        )
+        moment = await writes.read_moment(connection, payers, timeout=STATEMENT_SECONDS)
+        self._watch_clock(moment.now_micros)
+        time = max(self.writer.hold.last_event_time, moment.now_micros)
+        balances = {user: moment.balances.get(user, Balance()) for user in payers}
+        run = self._applier.run(requests, known, balances, moment.granted_micros, time)
         if run.drafts:
             self._fail_points.reach("applied")
 
         def again(locked: Mapping[str, Balance]) -> Run:
             self._undo(mark)
-            return self._applier.run(requests, known, locked, time)
+            return self._applier.run(requests, known, locked, moment.granted_micros, time)
 
         if run.drafts:
             run = await self.writer.write(run, self._applier, payers, again)

@@ -181,6 +181,11 @@ class ErrorCode(StrEnum):
         "What the market and its treasury can pay does not cover what is owed. The answer states the shortfall; an "
         "administrator may fund the treasury or ask for pro_rata.",
     )  # fmt: skip
+    GRANTS_EXHAUSTED = (
+        "GRANTS_EXHAUSTED", StatusCode.FAILED_PRECONDITION, 409, False,
+        "All points ever granted together may not exceed 9,000,000,000 Points, so that every sum stays exact in a "
+        "browser. `left_micros` says what may still be granted; take points back with a CORRECTION first.",
+    )  # fmt: skip
     MARKET_THROTTLED = (
         "MARKET_THROTTLED", StatusCode.RESOURCE_EXHAUSTED, 429, True,
         "The market is catching up with its own work. Try again in a moment.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.commands import CreateMarket, MarketTerms
+from engine.commands import CreateMarket, GrantPoints, MarketTerms
 from engine.core import is_system_stream
 from engine.events import Event, MarketAfter
 
@@ -50,6 +50,8 @@ class BatchRows:
     trades: list[tuple[Any, ...]] = field(default_factory=list)
     ledger: list[tuple[Any, ...]] = field(default_factory=list)
     markets: dict[str, MarketRow] = field(default_factory=dict)
+    granted: int = 0
+    """Points granted, those taken back deducted."""
 
 
 def rows_of(events: Iterable[StoredEvent]) -> BatchRows:
@@ -82,6 +84,8 @@ def _market(rows: BatchRows, stored: StoredEvent) -> None:
     if row is None:
         row = rows.markets[event.market_id] = MarketRow(event.market_id, event.seq - 1)
     row.seq, row.last_hash = event.seq, stored.hash
+    if isinstance(event.command, GrantPoints):
+        rows.granted += event.command.amount_micros
     if isinstance(event.command, CreateMarket):
         row.created_by, row.created_at, row.terms = event.command.actor_id, event.time, event.command.terms
     if event.effects.trades:

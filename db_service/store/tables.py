@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from engine.units import GRANTED_MAX_MICROS
+
 TERMS: Mapping[str, str] = {
     "question": "text",
     "description": "text",
@@ -211,6 +213,11 @@ PARTS: Mapping[str, Part] = {
         "locked_micros = a.locked_micros + u.locked, user_seq = a.user_seq + u.frames "
         "FROM {rows} AS u(user_id, available, locked, frames) WHERE a.user_id = u.user_id",
         ("uuid", "bigint", "bigint", "bigint"),
+    ),
+    "issuance": Part(
+        "UPDATE issuance SET granted_micros = granted_micros + u.granted FROM {rows} AS u(granted) "
+        f"WHERE granted_micros + u.granted <= {GRANTED_MAX_MICROS}",
+        ("bigint",),
     ),
     "new_markets": _INSERT_MARKETS,
     "markets": _UPDATE_MARKETS,

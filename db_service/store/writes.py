@@ -5,7 +5,7 @@ Few statements, each over whole lists by `unnest`. Times are seconds; `timeout` 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,19 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What a batch begins with: PostgreSQL's clock, what was ever granted (both micros), and the accounts there are."""
+
+    now_micros: int
+    granted_micros: int
+    balances: Mapping[str, Balance]
+
+
+class GrantedMeanwhile(Exception):
+    """Another shard's grants left no room below the maximum of all grants: read it again and run again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """A shard's row after its epoch was raised; commit_seq is final."""
 
@@ -70,21 +83,19 @@ class Fenced:
     last_event_time: int
 
 
-async def read_balances(
-    connection: Connection, user_ids: Collection[str], *, timeout: float
-) -> tuple[int, dict[str, Balance]]:
-    """PostgreSQL's clock (micros) and the accounts that exist, in one query."""
+async def read_moment(connection: Connection, user_ids: Collection[str], *, timeout: float) -> Moment:
+    """One query."""
     rows = await connection.fetch(
         """
-        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_micros,
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_micros, i.granted_micros,
             a.user_id, a.available_micros, a.locked_micros, a.user_seq
-        FROM (SELECT 1) AS one LEFT JOIN accounts a ON a.user_id = ANY($1::uuid[])
+        FROM issuance i LEFT JOIN accounts a ON a.user_id = ANY($1::uuid[])
         """,
         list(user_ids),
         timeout=timeout,
     )
     balances = {str(row["user_id"]): _balance(row) for row in rows if row["user_id"] is not None}
-    return rows[0]["now_micros"], balances
+    return Moment(rows[0]["now_micros"], rows[0]["granted_micros"], balances)
 
 
 async def look_up_keys(
@@ -232,8 +243,8 @@ async def write_batch(
     """All rows of these events, their keys and audit rows; returns how many keys were new.
 
     Fewer than given: another writer stored one first, and nothing of this may be committed. Raises asyncpg's errors,
-    AssertionError when a version guard does not hold. One statement, one round trip; in a large batch the tables that
-    only grow are filled by COPY, which costs half as much a row here.
+    GrantedMeanwhile, AssertionError when a version guard does not hold. One statement, one round trip; in a large
+    batch the tables that only grow are filled by COPY, which costs half as much a row here.
     """
     written = _rows_by_part(events, rows_of(events))
     written["idempotency"] = [
@@ -250,6 +261,8 @@ async def write_batch(
         timeout=timeout,
     )
     assert counts is not None
+    if "issuance" in parts and counts["issuance"] == 0:
+        raise GrantedMeanwhile
     for name, rows in parts.items():
         assert name == "idempotency" or counts[name] == len(rows), f"{name}: a row was not as it was known"
     for table, names in copied.items():
@@ -273,6 +286,7 @@ def _rows_by_part(events: Sequence[StoredEvent], rows: BatchRows) -> dict[str, S
             markets.append(_changed_values(row))
     return {
         "accounts": [(user_id, *added) for user_id, added in rows.accounts.items()],
+        "issuance": [(rows.granted,)] if rows.granted else [],
         "new_markets": new_markets,
         "markets": markets,
         "system_streams": streams,

@@ -41,6 +41,7 @@ async def _verify(connection: Connection) -> Report:
             complete = False
     await users.finish(connection, complete=complete)
     await _shards(connection, report)
+    await _issuance(connection, report)
     await _keys(connection, report)
     return report
 
@@ -75,6 +76,17 @@ async def _shards(connection: Connection, report: Report) -> None:
     for row in cursors:
         words = f"shard {row['shard_id']}: the cursor of {row['target']} is ahead"
         report.expect(Check.COMMIT_SEQ, row["behind"], words)
+
+
+async def _issuance(connection: Connection, report: Report) -> None:
+    """The sum of all grants, which has a maximum, is what the system streams issued."""
+    row = await connection.fetchrow(
+        "SELECT i.granted_micros, coalesce((SELECT sum(-l.points_micros) FROM trade_ledger l"
+        " JOIN system_streams USING (market_id) WHERE l.user_id IS NULL), 0)::bigint AS issued FROM issuance i"
+    )
+    assert row is not None, "the migrations made the row"
+    words = f"granted {row['granted_micros']}, issued {row['issued']}"
+    report.expect(Check.ISSUANCE, row["granted_micros"] == row["issued"], words)
 
 
 async def _keys(connection: Connection, report: Report) -> None:

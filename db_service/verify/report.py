@@ -31,6 +31,7 @@ class Check(Enum):
     ACCOUNTS = "an account is the sum of its ledger, and locks what its orders need"
     FRAMES = "user numbers have no gaps, balances after each event add up"
     SUPPLY = "points in accounts and markets are the points granted"
+    ISSUANCE = "the sum of all grants is what was issued"
     KEYS = "idempotency keys name events that exist"
 
 

@@ -38,7 +38,7 @@ class Shard:
         """Apply, write, and return the event. A refusal fails the test."""
         self._now += 1_000
         async with self._connection.transaction():
-            _, known = await writes.read_balances(self._connection, payers(command), timeout=5)
+            known = (await writes.read_moment(self._connection, payers(command), timeout=5)).balances
             self.state.accounts.clear()
             for user_id, balance in known.items():
                 account = self.state.account(user_id)

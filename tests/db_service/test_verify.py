@@ -45,6 +45,7 @@ TAMPERED = [
         "UPDATE accounts SET available_micros = available_micros - 1, locked_micros = locked_micros + 1",
     ),
     (Check.SUPPLY, "UPDATE accounts SET available_micros = available_micros + 1"),
+    (Check.ISSUANCE, "UPDATE issuance SET granted_micros = granted_micros + 1"),
     (Check.KEYS, "UPDATE idempotency SET seq = 1000000"),
 ]
 

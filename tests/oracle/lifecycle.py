@@ -111,7 +111,10 @@ def settle(world: World, market: Market, payouts: dict[str, int], from_treasury:
 
 
 def grant(world: World, user: str, amount: int) -> Answer:
-    require(INSUFFICIENT_FUNDS=world.available(user) + amount < 0)
+    require(
+        INSUFFICIENT_FUNDS=world.available(user) + amount < 0,
+        GRANTS_EXHAUSTED=world.granted + amount > 9 * 10**15,
+    )
     world.pay(user, amount)
     world.granted += amount
     return Answer()

@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 
+from engine.units import AMOUNT_MAX_MICROS
 from launcher.embedded import NatsServer
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
@@ -76,3 +77,37 @@ async def test_the_relay_goes_on_after_the_bus_was_away(
                 await asyncio.sleep(0.1)
         await connection.close()
     await verify(fresh_database.superuser_url)
+
+
+async def test_all_grants_together_stay_below_the_maximum_over_two_processes(
+    issuer: Issuer, fresh_database: Database, nats_server: NatsServer
+) -> None:
+    url, rich = fresh_database.url_for("pm_order"), new_user()
+    first = settings_of(url, nats_server.url, issuer.url, order_shards="0,1", instance="order_service-1")
+    second = settings_of(url, nats_server.url, issuer.url, order_shards="2,3", instance="order_service-2")
+    async with run_service_here(issuer, first) as one, run_service_here(issuer, second) as two:
+        for _ in range(8):
+            await give(one, rich, AMOUNT_MAX_MICROS)
+        # Each of these would fit alone; which of them do is for the row that both shards share to say.
+        fifth = AMOUNT_MAX_MICROS // 5
+        results = await asyncio.gather(
+            *(give(client, rich, fifth) for _ in range(4) for client in (one, two)), return_exceptions=True
+        )
+        refused = [result for result in results if isinstance(result, ApiError)]
+        assert [error.code for error in refused] == [ErrorCode.GRANTS_EXHAUSTED] * 3
+        assert len(results) - len(refused) == 5
+        await give(two, rich, -fifth)
+        await give(one, rich, fifth)
+    await verify(fresh_database.superuser_url)
+
+
+async def give(client: Client, user_id: str, amount_micros: int) -> None:
+    """An administrator's grant."""
+    request = order_pb2.GrantPointsRequest(
+        idempotency_key=new_user(),
+        user_id=user_id,
+        kind="CORRECTION",
+        amount_micros=amount_micros,
+        reason="a test of the maximum",
+    )
+    await client.ask("GrantPoints", request, new_user(), "admin", "PointsService")
