@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+# What the virtual environment is made with, once. One built with optimisations (Debian's, python.org's) is half as quick again.
+PYTHON3 ?= python3
 PROTOS := $(shell find proto/predmarket -name '*.proto' 2>/dev/null | sort)
 CODE := $(sort $(dir $(wildcard */*.py client/*/*.py)))
 
@@ -24,16 +26,17 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=4'
+	@echo '  Option of setup: PYTHON3=/usr/bin/python3, the interpreter that .venv is made with (make clean first)'
 	@echo '  Options of test: TESTS=tests/engine ARGS="-k pool -x"'
 
 setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)
 
 $(VENV)/.packages: requirements.lock Makefile
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed; 'python3' is $$(python3 --version 2>&1 || echo missing)." >&2; exit 1; }
-	@python3 -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "python3 lacks the venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed; '$(PYTHON3)' is $$($(PYTHON3) --version 2>&1 || echo missing)." >&2; exit 1; }
+	@$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON3) lacks the venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
 	@echo "Installing the pinned packages ..."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(PYTHON) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "play_prediction_engine.pth").write_text("$(CURDIR)\n$(CURDIR)/proto/gen\n$(CURDIR)/client\n")'

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import platform
+import sysconfig
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -136,6 +137,7 @@ def write_json(all_measured: Sequence[Measured], runs: int, quick: bool) -> Path
             "load_average": os.getloadavg(),
             "system": platform.platform(),
             "python": platform.python_version(),
+            "python_is_optimised": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
         },
         "sections": [as_document(measured) for measured in all_measured],
     }
