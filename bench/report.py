@@ -137,7 +137,8 @@ def write_json(all_measured: Sequence[Measured], runs: int, quick: bool) -> Path
             "load_average": os.getloadavg(),
             "system": platform.platform(),
             "python": platform.python_version(),
-            "python_is_optimised": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
+            "python_is_optimised": "--enable-optimizations"
+            in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
         },
         "sections": [as_document(measured) for measured in all_measured],
     }

@@ -155,7 +155,7 @@ def make_gate(settings: RateSettings) -> RateGate:
     return RateGate(settings.rate_policy(), RateLimiter(url) if url else None)
 
 
-def refusal_details(bucket: Bucket, verdict: Verdict) -> dict[str, str | int]:
+def refusal_details(bucket: Bucket, verdict: Verdict) -> dict[str, Any]:
     """What a RATE_LIMITED tells beside its text."""
     return {
         "bucket": str(bucket),
