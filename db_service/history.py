@@ -11,7 +11,8 @@ from asyncpg.pool import PoolConnectionProxy
 
 from db_service import messages
 from db_service.paging import Key, Kind, Listing, Query
-from db_service.store.objects import market_of, position_of
+from db_service.store.objects import market_of, order_of, position_of
+from db_service.store.shown import order_message
 from engine.state import Market
 from predmarket.common.v1 import common_pb2
 from predmarket.db.v1 import db_pb2
@@ -119,7 +120,7 @@ async def orders(pool: Pool, user_id: str, request: db_pb2.ListOrdersRequest) ->
         query.where("remaining_micros > 0")
     rows, token = await _page(pool, query, request)
     return db_pb2.ListOrdersResponse(
-        orders=[messages.order_message(row) for row in rows], next_page_token=token
+        orders=[order_message(order_of(row)) for row in rows], next_page_token=token
     )
 
 
@@ -134,7 +135,7 @@ async def order(pool: Pool, user_id: str, order_id: str) -> common_pb2.Order | N
         fills = await connection.fetch(
             "SELECT * FROM fills WHERE order_id = $1 ORDER BY seq, fill_index", order_id
         )
-    return messages.order_message(row, [messages.fill_message(fill) for fill in fills])
+    return order_message(order_of(row), [messages.fill_message(fill) for fill in fills])
 
 
 async def fills(pool: Pool, user_id: str, request: db_pb2.ListFillsRequest) -> db_pb2.ListFillsResponse:

@@ -5,52 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+from db_service.store.shown import OUTCOMES, SIDES, order_message
 from engine.commands import AmendOrder, PlaceOrder
 from engine.events import Event, TradeFill
 from engine.replay import assign, market_values
 from engine.router import printed_price
 from engine.slippage import expected_price, slippage_bps
-from engine.state import Market, MarketState, Order, OrderType, Outcome, Side
+from engine.state import Market, MarketState, Order, Outcome, Side
 from engine.units import MICROS
 from order_service.parse import bad_field
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
-
-_SIDES = {Side.BUY: common_pb2.SIDE_BUY, Side.SELL: common_pb2.SIDE_SELL}
-_OUTCOMES = {Outcome.YES: common_pb2.OUTCOME_YES, Outcome.NO: common_pb2.OUTCOME_NO}
-
-
-def order_message(order: Order, fills: Sequence[common_pb2.Fill] = ()) -> common_pb2.Order:
-    return common_pb2.Order(
-        order_id=order.order_id,
-        market_id=order.market_id,
-        user_id=order.user_id,
-        client_order_id=order.client_order_id,
-        side=_SIDES[order.side],
-        outcome=_OUTCOMES[order.outcome],
-        type=order.type.value,
-        time_in_force=order.time_in_force.value,
-        price_micros=order.price_micros if order.type is OrderType.LIMIT else 0,
-        quantity_micros=order.quantity,
-        amount_micros=order.amount_micros,
-        filled_micros=order.filled,
-        remaining_micros=order.remaining,
-        cancelled_micros=order.cancelled,
-        cost_micros=order.cost,
-        fee_micros=order.fee,
-        netted_micros=order.netted,
-        locked_micros=order.locked_points,
-        average_price_micros=printed_price(order.side, order.cost, order.filled) if order.filled else 0,
-        status=order.status.value,
-        reason=order.reason,
-        post_only=order.post_only,
-        self_trade=order.self_trade.value,
-        expires_at=order.expires_at,
-        created_at=order.created_at,
-        updated_at=order.updated_at,
-        seq=order.seq,
-        fills=fills,
-    )
 
 
 def fill_messages(event: Event, order_id: str) -> list[common_pb2.Fill]:
@@ -67,8 +32,8 @@ def _fill(event: Event, filled: TradeFill) -> common_pb2.Fill:
         seq=event.seq,
         venue=filled.trade.venue,
         liquidity="TAKER" if fill.taker else "MAKER",
-        side=_SIDES[fill.side],
-        outcome=_OUTCOMES[fill.outcome],
+        side=SIDES[fill.side],
+        outcome=OUTCOMES[fill.outcome],
         price_micros=fill.price_micros,
         quantity_micros=fill.quantity,
         cost_micros=fill.cost,
@@ -119,53 +84,6 @@ def _after(event: Event, market: Market) -> Market:
     if event.effects.market is not None:
         after.restore(market_values(event.effects.market, market))
     return after
-
-
-def market_message(
-    market_id: str,
-    after: Market,
-    *,
-    created_by: str,
-    created_at: int,
-    seq: int,
-    shard: int,
-    epoch: int,
-) -> common_pb2.Market:
-    return common_pb2.Market(
-        market_id=market_id,
-        question=after.question,
-        description=after.description,
-        rules=after.rules,
-        resolution_source=after.resolution_source,
-        category=after.category,
-        status=str(after.status),
-        reason=after.reason,
-        outcome=str(after.outcome),
-        tick_micros=after.tick_micros,
-        lot_micros=MICROS // after.tick_micros,
-        fee_bps=after.fee_bps,
-        liquidity_micros=after.liquidity_micros,
-        initial_probability_micros=after.initial_probability_micros,
-        opens_at=after.opens_at,
-        closes_at=after.closes_at,
-        created_at=created_at,
-        created_by=created_by,
-        probability_micros=after.probability_micros,
-        volume_micros=after.volume,
-        seq=seq,
-        collateral_micros=after.collateral,
-        pool_yes_micros=after.pool_yes,
-        pool_no_micros=after.pool_no,
-        vault_micros=after.vault,
-        treasury_yes_micros=after.treasury_yes,
-        treasury_no_micros=after.treasury_no,
-        treasury_points_micros=after.treasury_points,
-        pending_micros=after.pending,
-        last_price_micros=after.last_price_micros,
-        settled=after.settled,
-        epoch=epoch,
-        shard=shard,
-    )
 
 
 def book_message(

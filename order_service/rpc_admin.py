@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from db_service.store import loading
+from db_service.store.shown import market_message
 from engine import commands as c
 from engine.events import Event
 from engine.replay import market_values
 from engine.settlement import payout_of, unpaid_holders
 from engine.state import Market, MarketState, ShardState
-from order_service import parse, render
+from order_service import parse
 from order_service.access import admin
 from order_service.requests import Audit, Before, Done
 from order_service.routing import Router
@@ -163,15 +164,7 @@ def _look(market_id: str) -> Any:
 
 
 def _market(market: Market, event: Event) -> common_pb2.Market:
-    return render.market_message(
-        market.market_id,
-        market,
-        created_by=market.created_by,
-        created_at=market.created_at,
-        seq=event.seq,
-        shard=event.shard,
-        epoch=event.epoch,
-    )
+    return market_message(market, seq=event.seq, shard=event.shard, epoch=event.epoch)
 
 
 def _who(request: Any, caller: Identity) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from db_service.store.shown import market_message, order_message
 from engine import commands as c
 from engine.answers import order_answer
 from engine.state import MarketState, MarketStatus, Order, ShardState
@@ -57,7 +58,7 @@ class Orders:
         assert isinstance(command, c.PlaceOrder | c.AmendOrder | c.CancelOrder)
         if isinstance(command, c.PlaceOrder):
             order, _ = order_answer(done.event, command.order_id)
-            return render.order_message(order, render.fill_messages(done.event, order.order_id)), done
+            return order_message(order, render.fill_messages(done.event, order.order_id)), done
         seen = done.context.before if isinstance(done.context, Before) else None
         identity = seen if isinstance(seen, Order) else await self._router.order_identity(command.order_id)
         return render.order_after(done.event, identity), done
@@ -187,7 +188,7 @@ class OrderServicer:
             order = market.orders.get(order_id)
             if order is None or order.user_id != caller.user_id:
                 return ApiError(ErrorCode.ORDER_NOT_FOUND)
-            return render.order_message(order)
+            return order_message(order)
 
         return order_pb2.GetOrderResponse(order=await self._router.read(market_id, look))
 
@@ -198,7 +199,7 @@ class OrderServicer:
 
         def look(market: MarketState) -> list[common_pb2.Order]:
             orders = market.open_by_user.get(caller.user_id, {}).values()
-            return [render.order_message(order) for order in sorted(orders, key=_newest_first)]
+            return [order_message(order) for order in sorted(orders, key=_newest_first)]
 
         market_id = parse.an_id("market_id", request.market_id)
         return order_pb2.ListOpenOrdersResponse(orders=await self._router.read(market_id, look))
@@ -234,15 +235,7 @@ class OrderServicer:
             if _is_hidden(state) and not admin:
                 return ApiError(ErrorCode.MARKET_NOT_FOUND)
             market = state.market
-            return render.market_message(
-                market_id,
-                market,
-                created_by=market.created_by,
-                created_at=market.created_at,
-                seq=market.seq,
-                shard=shard.shard_id,
-                epoch=shard.writer.hold.epoch,
-            )
+            return market_message(market, seq=market.seq, shard=shard.shard_id, epoch=shard.writer.hold.epoch)
 
         return order_pb2.GetMarketResponse(market=await self._router.read(market_id, look))
 
