@@ -13,7 +13,7 @@ from aiohttp import web
 
 from api_gateway.clients import Clients
 from api_gateway.metrics import REQUEST_SECONDS, REQUESTS
-from api_gateway.routing import Access, Answer, Call, Route
+from api_gateway.routing import Access, Answer, Call, Limits, Refused, Route
 from runtime.errors import ApiError, ErrorCode, FieldError
 from runtime.surprises import as_api_error
 from runtime.tokens import Identity, TokenVerifier
@@ -35,6 +35,7 @@ class Edge:
     clients: Clients
     verifier: TokenVerifier
     request_seconds: float
+    limits: Limits
 
 
 def make_app(edge: Edge, routes: Sequence[Route]) -> web.Application:
@@ -87,8 +88,9 @@ async def _answered(edge: Edge, route: Route, request: web.Request) -> web.Respo
     try:
         async with asyncio.timeout(edge.request_seconds):
             call = await _call(edge, route, request)
+            headers = await edge.limits.admit(call, route)
             answer = await route.handler(call)
-        return _response(route, request, answer)
+        return _response(route, request, answer, headers)
     except TimeoutError:
         return _problem(ApiError(ErrorCode.DEADLINE_EXCEEDED))
     except web.HTTPRequestEntityTooLarge:
@@ -112,6 +114,7 @@ async def _call(edge: Edge, route: Route, request: web.Request) -> Call:
         user_agent=request.headers.get("User-Agent", "")[:USER_AGENT_MAX_CHARACTERS],
         authorization=authorization,
         identity=identity,
+        client_address=request.remote or "",
     )
 
 
@@ -173,8 +176,10 @@ async def _body(request: web.Request) -> bytes:
     return body
 
 
-def _response(route: Route, request: web.Request, answer: Answer) -> web.Response:
-    headers = {**_ALWAYS, **answer.headers, "X-Request-Id": current_request_id()}
+def _response(
+    route: Route, request: web.Request, answer: Answer, limit_headers: Mapping[str, str]
+) -> web.Response:
+    headers = {**_ALWAYS, **limit_headers, **answer.headers, "X-Request-Id": current_request_id()}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
     body = b"" if answer.body is None else orjson.dumps(answer.body)
@@ -201,15 +206,23 @@ def _is_known(condition: str, tag: str) -> bool:
 def _problem(error: ApiError) -> web.Response:
     headers = {**_ALWAYS, "Cache-Control": "no-store", "X-Request-Id": current_request_id()}
     if error.code.http_status in (429, 503):
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
+        headers["Retry-After"] = _retry_after_seconds(error)
     if error.code.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Refused):
+        headers.update(error.headers)
     return web.Response(
         body=orjson.dumps(error.problem(current_trace_id())),
         status=error.code.http_status,
         headers=headers,
         content_type="application/problem+json",
     )
+
+
+def _retry_after_seconds(error: ApiError) -> str:
+    """Whole seconds, rounded up: coming back too early helps nobody."""
+    milliseconds = error.details.get("retry_after_ms", "")
+    return str(max(1, -(-int(milliseconds) // 1_000))) if milliseconds.isdecimal() else RETRY_AFTER_SECONDS
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

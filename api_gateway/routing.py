@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -30,7 +30,21 @@ class Access(Enum):
     """Role admin."""
 
 
-@dataclass(frozen=True, slots=True)
+class Bucket(Enum):
+    """Which rate limit a route counts against."""
+
+    PUBLIC = "public"
+    """What anybody may read, and accounts."""
+    TRADES = "trades"
+    """Whatever places or changes orders; a batch counts its items."""
+    CANCELS = "cancels"
+    """Cancels, so that placing never starves them."""
+    ADMIN = "admin"
+    NONE = "none"
+    """Never limited: what tells whether we live."""
+
+
+@dataclass(slots=True)
 class Call:
     """One request. `authorization` goes on to the services as it came."""
 
@@ -42,10 +56,19 @@ class Call:
     user_agent: str
     authorization: str | None
     identity: Identity | None
+    client_address: str
+    """IP address of the client, in its usual spelling."""
+    _document: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object, read once. Raises MALFORMED_REQUEST."""
+        if self._document is None:
+            self._document = strict_json.parse_object(self.body)
+        return self._document
 
     def parsed(self, model: type[Body]) -> Body:
         """The body as this model. Raises ApiError naming each bad field."""
-        return parsed(model, strict_json.parse_object(self.body))
+        return parsed(model, self.document())
 
     def parsed_query(self, model: type[Body]) -> Body:
         """The query as this model; what it does not know is refused."""
@@ -82,6 +105,11 @@ class Answer:
 Handler = Callable[[Call], Awaitable[Answer]]
 
 
+def one(_call: Call) -> int:
+    """What most requests cost."""
+    return 1
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """`path` in aiohttp's notation."""
@@ -90,3 +118,31 @@ class Route:
     path: str
     handler: Handler
     access: Access
+    bucket: Bucket
+    cost: Callable[[Call], int] = one
+    """How often the request counts against its bucket; at least 1. May raise ApiError for a body that is no JSON."""
+
+
+class Refused(ApiError):
+    """A no whose answer carries headers of its own, such as those of a rate limit."""
+
+    def __init__(self, code: ErrorCode, headers: Mapping[str, str], **details: str | int) -> None:
+        super().__init__(code, "", fields=(), **details)
+        self.headers = headers
+
+
+class Limits(Protocol):
+    """Asked before each handler, once the caller is known and the body is read."""
+
+    async def admit(self, call: Call, route: Route) -> Mapping[str, str]:
+        """Headers to add to the answer. Raises RATE_LIMITED (`retry_after_ms` says when it is worth coming back), or
+        UNAVAILABLE where a request that cannot be counted must not go on."""
+        ...
+
+
+class NoLimits:
+    """Admits everything."""
+
+    async def admit(self, call: Call, route: Route) -> Mapping[str, str]:
+        """No headers."""
+        return {}

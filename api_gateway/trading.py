@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from typing import Any
 
-from api_gateway import models, shapes, strict_json
+from api_gateway import models, shapes
 from api_gateway.checks import parsed
 from api_gateway.routing import Answer, Call
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
@@ -95,6 +95,12 @@ async def merge(call: Call) -> Answer:
     return await _sets(call, "MergeSets", order_pb2.MergeSetsRequest)
 
 
+def batch_cost(call: Call) -> int:
+    """Each order counts; a body that is no batch costs what one order does."""
+    orders = call.document().get("orders")
+    return max(1, min(len(orders), models.BATCH_MAX)) if isinstance(orders, list) else 1
+
+
 def place_request(body: models.PlaceOrder, idempotency_key: str) -> order_pb2.PlaceOrderRequest:
     """The message of a body; absent numbers are 0 there."""
     return order_pb2.PlaceOrderRequest(
@@ -123,7 +129,7 @@ async def _place(call: Call, request: order_pb2.PlaceOrderRequest) -> order_pb2.
 
 
 def _batch_bodies(call: Call) -> list[models.PlaceOrder]:
-    document = strict_json.parse_object(call.body)
+    document = call.document()
     orders = document.get("orders")
     if (
         set(document) != {"orders"}
