@@ -11,13 +11,14 @@ from predmarket.db.v1 import db_pb2_grpc
 from runtime.grpc_client import open_channel
 from runtime.lifecycle import Process
 from runtime.order_shards import OrderShards, addresses_of
+from runtime.rate_policy import counted_metadata
 
 
 async def serve(process: Process, settings: GatewaySettings) -> None:
     """Starts everything. The services behind may still be away: their routes say UNAVAILABLE until they are there."""
     auth_channel = await process.enter(open_channel(settings.auth_grpc))
     database_channel = await process.enter(open_channel(settings.db_grpc))
-    orders = OrderShards(addresses_of(settings.order_grpc))
+    orders = OrderShards(addresses_of(settings.order_grpc), metadata=counted_metadata(settings))
     process.on_stop(orders.close)
     gatherer = OrderGatherer(orders, together=settings.gather)
     process.on_stop(gatherer.close)

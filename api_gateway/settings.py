@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from runtime.settings import ServiceSettings
+from runtime.rate_policy import RateSettings
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(RateSettings):
     """The service's."""
 
     http_host: str = "127.0.0.1"

@@ -7,6 +7,7 @@ from launcher.options import SERVICES, RunOptions
 
 DATABASE = "predmarket"
 ROLES: Mapping[str, str] = {"db_service": "pm_db", "order_service": "pm_order", "auth_service": "pm_auth"}
+COUNTING = frozenset({"api_gateway", "order_service"})
 EDGES = frozenset({"api_gateway", "ws_service"})  # stopped first, so that nobody is cut off in the middle
 
 
@@ -34,6 +35,8 @@ class Servers:
     redis_url: str
     mail_folder: str
     """Where auth_service writes mails while no SMTP_HOST is set."""
+    gateway_secret: str
+    """How the gateway proves to order_service that it has counted a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ def make_plan(
                 "OPS_PORT": str(ops[instance]),
                 "GRPC_PORT": str(grpc[instance]),
             }
+            if module in COUNTING:
+                own["GATEWAY_SECRET"] = servers.gateway_secret
             if module in ROLES:
                 own["DATABASE_URL"] = servers.database_url(ROLES[module])
             if module == "auth_service":

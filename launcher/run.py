@@ -56,7 +56,13 @@ class EmbeddedServers:
             server.stop()
 
     def addresses(self) -> Servers:
-        return Servers(self.database_url, self.nats.url, self.redis.url, str(self._logs / "mail"))
+        return Servers(
+            database_url=self.database_url,
+            nats_url=self.nats.url,
+            redis_url=self.redis.url,
+            mail_folder=str(self._logs / "mail"),
+            gateway_secret=secrets.token_hex(32),
+        )
 
     def database_url(self, role: str) -> str:
         return self.postgres.url_for(DATABASE, role)

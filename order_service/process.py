@@ -6,6 +6,7 @@ from typing import Any
 
 from order_service.failpoints import FailPoints
 from order_service.lease import Leases, Me
+from order_service.limits import CallerLimits
 from order_service.relay import Bus, Relay
 from order_service.routing import Router
 from order_service.rpc_admin import MarketAdminServicer, PointsServicer, ShardServicer
@@ -15,6 +16,7 @@ from order_service.settings import OrderSettings
 from predmarket.order.v1 import order_pb2_grpc
 from runtime import postgres
 from runtime.lifecycle import Process
+from runtime.rate_policy import make_gate
 
 SERVICES = ("OrderService", "MarketAdminService", "PointsService", "UserOrdersService", "ShardService")
 
@@ -45,12 +47,16 @@ async def serve(process: Process, settings: OrderSettings) -> None:
     await leases.start()
     process.spawn(leases.run(), name="leases")
     verifier = process.token_verifier()
+    gate = make_gate(settings)
+    process.on_stop(gate.close)
+    limits = CallerLimits(gate, settings.gateway_secret.get_secret_value())
 
     def add(server: Any) -> None:
-        orders = BatchServicer(router, verifier, settings.trade_window)
+        orders = BatchServicer(router, verifier, limits, settings.trade_window)
         order_pb2_grpc.add_OrderServiceServicer_to_server(orders, server)
-        order_pb2_grpc.add_MarketAdminServiceServicer_to_server(MarketAdminServicer(router, verifier), server)
-        order_pb2_grpc.add_PointsServiceServicer_to_server(PointsServicer(router, verifier), server)
+        admin = MarketAdminServicer(router, verifier, limits)
+        order_pb2_grpc.add_MarketAdminServiceServicer_to_server(admin, server)
+        order_pb2_grpc.add_PointsServiceServicer_to_server(PointsServicer(router, verifier, limits), server)
         order_pb2_grpc.add_UserOrdersServiceServicer_to_server(UserOrdersServicer(router, verifier), server)
         order_pb2_grpc.add_ShardServiceServicer_to_server(ShardServicer(router), server)
 

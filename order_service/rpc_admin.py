@@ -15,11 +15,13 @@ from engine.settlement import payout_of, unpaid_holders
 from engine.state import Market, MarketState, ShardState
 from order_service import parse
 from order_service.access import admin
+from order_service.limits import CallerLimits
 from order_service.requests import Audit, Before, Done
 from order_service.routing import Router
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
+from runtime.rate_policy import Bucket
 from runtime.tokens import Identity, TokenVerifier
 from runtime.tracing import current_trace_id
 
@@ -39,14 +41,15 @@ class _Glimpse:
 class MarketAdminServicer:
     """Admins only; every accepted command leaves an audit row in its own transaction."""
 
-    def __init__(self, router: Router, verifier: TokenVerifier) -> None:
+    def __init__(self, router: Router, verifier: TokenVerifier, limits: CallerLimits) -> None:
         self._router = router
         self._verifier = verifier
+        self._limits = limits
 
     async def CreateMarket(
         self, request: order_pb2.CreateMarketRequest, context: Any
     ) -> order_pb2.CreateMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         key = parse.a_key(request.idempotency_key)
         market_id = self._router.new_id()
         command = c.CreateMarket(
@@ -64,7 +67,7 @@ class MarketAdminServicer:
     async def EditMarket(
         self, request: order_pb2.EditMarketRequest, context: Any
     ) -> order_pb2.EditMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         command = c.EditMarket(**_who(request, caller), terms=parse.terms(request.terms))
         market, done, _ = await self._do(command, request)
         return order_pb2.EditMarketResponse(market=market, replayed=done.replayed)
@@ -72,35 +75,35 @@ class MarketAdminServicer:
     async def DeleteMarket(
         self, request: order_pb2.DeleteMarketRequest, context: Any
     ) -> order_pb2.DeleteMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         _, done, _ = await self._do(c.DeleteMarket(**_who(request, caller)), request)
         return order_pb2.DeleteMarketResponse(replayed=done.replayed)
 
     async def ActivateMarket(
         self, request: order_pb2.ActivateMarketRequest, context: Any
     ) -> order_pb2.ActivateMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         market, done, _ = await self._do(c.ActivateMarket(**_who(request, caller)), request, request.dry_run)
         return order_pb2.ActivateMarketResponse(market=market, replayed=done.replayed)
 
     async def PauseMarket(
         self, request: order_pb2.PauseMarketRequest, context: Any
     ) -> order_pb2.PauseMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         market, done, _ = await self._do(c.PauseMarket(**_who(request, caller)), request, request.dry_run)
         return order_pb2.PauseMarketResponse(market=market, replayed=done.replayed)
 
     async def ResumeMarket(
         self, request: order_pb2.ResumeMarketRequest, context: Any
     ) -> order_pb2.ResumeMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         market, done, _ = await self._do(c.ResumeMarket(**_who(request, caller)), request, request.dry_run)
         return order_pb2.ResumeMarketResponse(market=market, replayed=done.replayed)
 
     async def ResolveMarket(
         self, request: order_pb2.ResolveMarketRequest, context: Any
     ) -> order_pb2.ResolveMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         command = c.ResolveMarket(
             **_who(request, caller),
             outcome=parse.verdict(request.outcome),
@@ -113,7 +116,7 @@ class MarketAdminServicer:
     async def CancelMarket(
         self, request: order_pb2.CancelMarketRequest, context: Any
     ) -> order_pb2.CancelMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         command = c.CancelMarket(
             **_who(request, caller), pro_rata=request.pro_rata, reason=parse.a_reason(request.reason)
         )
@@ -124,10 +127,15 @@ class MarketAdminServicer:
     async def SweepMarket(
         self, request: order_pb2.SweepMarketRequest, context: Any
     ) -> order_pb2.SweepMarketResponse:
-        caller = await admin(self._verifier, context)
+        caller = await self._admin(context)
         _, done, _ = await self._do(c.SweepMarket(**_who(request, caller)), request)
         swept = sum(change.available_delta for change in done.event.effects.accounts)
         return order_pb2.SweepMarketResponse(swept_micros=swept, seq=done.event.seq, replayed=done.replayed)
+
+    async def _admin(self, context: Any) -> Identity:
+        caller = await admin(self._verifier, context)
+        await self._limits.require(context, caller, Bucket.ADMIN)
+        return caller
 
     async def _do(
         self, command: c.AnyCommand, request: Any, dry_run: bool = False, reason: str = ""
@@ -209,9 +217,10 @@ def _settlement(done: Done, seen: _Glimpse) -> order_pb2.Settlement:
 class PointsServicer:
     """Grants, on the system stream of a shard owned here."""
 
-    def __init__(self, router: Router, verifier: TokenVerifier) -> None:
+    def __init__(self, router: Router, verifier: TokenVerifier, limits: CallerLimits) -> None:
         self._router = router
         self._verifier = verifier
+        self._limits = limits
 
     async def GrantPoints(
         self, request: order_pb2.GrantPointsRequest, context: Any
@@ -219,6 +228,7 @@ class PointsServicer:
         caller = await self._verifier.caller(context)
         caller.require("admin", "service")
         caller.require_person()
+        await self._limits.require(context, caller, Bucket.ADMIN)
         if not request.idempotency_key:
             raise parse.bad_field("idempotency_key", "is needed")
         by_service = caller.role == "service"

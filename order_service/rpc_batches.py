@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from order_service import parse
 from order_service.access import may_trade
+from order_service.limits import CallerLimits, bucket_of
 from order_service.routing import Router, Submitted
 from order_service.rpc_orders import Orders, OrderServicer, quote_of
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
+from runtime.rate_policy import Caller
 from runtime.surprises import as_api_error
 from runtime.tokens import Identity, TokenVerifier, is_api_key
 
@@ -21,9 +23,9 @@ COMMANDS_MAX = 500
 class BatchServicer(OrderServicer):
     """All of OrderService."""
 
-    def __init__(self, router: Router, verifier: TokenVerifier, window: int) -> None:
-        super().__init__(router, verifier)
-        self._batch = _Batch(Orders(router), verifier)
+    def __init__(self, router: Router, verifier: TokenVerifier, limits: CallerLimits, window: int) -> None:
+        super().__init__(router, verifier, limits)
+        self._batch = _Batch(Orders(router), verifier, limits)
         self._window = window
 
     async def SubmitCommands(
@@ -34,8 +36,9 @@ class BatchServicer(OrderServicer):
             raise parse.bad_field("commands", f"must be 1..{COMMANDS_MAX}")
         key = parse.a_key(request.idempotency_key)
         await self._batch.look_up(request.commands)
+        refused = await self._batch.refused(request.commands, caller, context)
         submitted = [
-            await self._batch.submit(command, caller, f"{key}:{index}" if key else "")
+            refused.get(index) or await self._batch.submit(command, caller, f"{key}:{index}" if key else "")
             for index, command in enumerate(request.commands)
         ]
         # One after the other, without a task each: most are answered by the same commit.
@@ -71,9 +74,10 @@ class BatchServicer(OrderServicer):
 class _Batch:
     """One item: who asks, into the inbox, out again."""
 
-    def __init__(self, orders: Orders, verifier: TokenVerifier) -> None:
+    def __init__(self, orders: Orders, verifier: TokenVerifier, limits: CallerLimits) -> None:
         self._orders = orders
         self._verifier = verifier
+        self._limits = limits
 
     async def look_up(self, commands: Sequence[order_pb2.OrderCommand]) -> None:
         """Makes the items' API keys known, all at once, so that none waits for another's to be asked about."""
@@ -87,16 +91,30 @@ class _Batch:
             caller = await self._verifier.caller(context)
         except ApiError as error:
             return error
-        return await self.submit(command, caller, "")
+        refused = await self.refused([command], caller, context)
+        return refused.get(0) or await self.submit(command, caller, "")
+
+    async def refused(
+        self, commands: Sequence[order_pb2.OrderCommand], caller: Identity, context: Any
+    ) -> Mapping[int, ApiError]:
+        """Which items go beyond somebody's rate limit; each counts for whom it is done."""
+        if self._limits.is_exempt(context, caller):
+            return {}
+        works = {}
+        for index, command in enumerate(commands):
+            try:
+                works[index] = (Caller.of(await self._identity(command, caller)), bucket_of(command))
+            except ApiError:
+                continue  # of nobody we know; `submit` refuses it
+        refusals = await self._limits.refusals(list(works.values()))
+        return {index: refusals[work] for index, work in works.items() if work in refusals}
 
     async def submit(
         self, command: order_pb2.OrderCommand, caller: Identity, key: str
     ) -> Submitted | ApiError:
         """In the inbox, or why not."""
         try:
-            identity = caller
-            if command.access_token:
-                identity = await self._verifier.identity(f"Bearer {command.access_token}")
+            identity = await self._identity(command, caller)
             may_trade(identity)
             which = command.WhichOneof("command")
             if which == "place":
@@ -111,6 +129,11 @@ class _Batch:
             return ApiError(ErrorCode.INVALID_ARGUMENT, "a command says what to do: place, amend or cancel")
         except Exception as error:  # one bad item refuses itself only
             return as_api_error(error)
+
+    async def _identity(self, command: order_pb2.OrderCommand, caller: Identity) -> Identity:
+        if not command.access_token:
+            return caller
+        return await self._verifier.identity(f"Bearer {command.access_token}")
 
     async def result(self, submitted: Submitted | ApiError) -> order_pb2.CommandResult:
         """Its answer, once durable."""

@@ -11,12 +11,14 @@ from engine.answers import order_answer
 from engine.state import MarketState, MarketStatus, Order, ShardState
 from order_service import parse, render
 from order_service.access import is_admin, reader, trader
+from order_service.limits import CallerLimits, bucket_of_order
 from order_service.requests import Before, Done
 from order_service.routing import Router, Submitted
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
-from runtime.tokens import TokenVerifier
+from runtime.rate_policy import Bucket
+from runtime.tokens import Identity, TokenVerifier
 
 
 class Orders:
@@ -92,15 +94,16 @@ def _order_copy(market_id: str, order_id: str) -> Any:
 class OrderServicer:
     """The unary calls; batches and streams are in `rpc_batches`."""
 
-    def __init__(self, router: Router, verifier: TokenVerifier) -> None:
+    def __init__(self, router: Router, verifier: TokenVerifier, limits: CallerLimits) -> None:
         self._router = router
         self._verifier = verifier
+        self._limits = limits
         self._orders = Orders(router)
 
     async def PlaceOrder(
         self, request: order_pb2.PlaceOrderRequest, context: Any
     ) -> order_pb2.PlaceOrderResponse:
-        caller = await trader(self._verifier, context)
+        caller = await self._trader(context, bucket_of_order(request))
         submitted = await self._orders.place(request, caller.user_id, parse.a_key(request.idempotency_key))
         order, done = await self._orders.order_answer(submitted)
         return order_pb2.PlaceOrderResponse(order=order, quote=quote_of(done, order), replayed=done.replayed)
@@ -108,7 +111,7 @@ class OrderServicer:
     async def AmendOrder(
         self, request: order_pb2.AmendOrderRequest, context: Any
     ) -> order_pb2.AmendOrderResponse:
-        caller = await trader(self._verifier, context)
+        caller = await self._trader(context, Bucket.TRADES)
         submitted = await self._orders.amend(request, caller.user_id, parse.a_key(request.idempotency_key))
         order, done = await self._orders.order_answer(submitted)
         return order_pb2.AmendOrderResponse(order=order, replayed=done.replayed)
@@ -116,7 +119,7 @@ class OrderServicer:
     async def CancelOrder(
         self, request: order_pb2.CancelOrderRequest, context: Any
     ) -> order_pb2.CancelOrderResponse:
-        caller = await trader(self._verifier, context)
+        caller = await self._trader(context, Bucket.CANCELS)
         submitted = await self._orders.cancel(request, caller.user_id, parse.a_key(request.idempotency_key))
         order, done = await self._orders.order_answer(submitted)
         return order_pb2.CancelOrderResponse(order=order, replayed=done.replayed)
@@ -124,7 +127,7 @@ class OrderServicer:
     async def CancelAllOrders(
         self, request: order_pb2.CancelAllOrdersRequest, context: Any
     ) -> order_pb2.CancelAllOrdersResponse:
-        caller = await trader(self._verifier, context)
+        caller = await self._trader(context, Bucket.CANCELS)
         market_id = parse.an_id("market_id", request.market_id)
         command = c.CancelAllOrders(market_id=market_id, actor_id=caller.user_id, user_id=caller.user_id)
 
@@ -145,7 +148,7 @@ class OrderServicer:
         return order_pb2.CancelAllOrdersResponse(orders=orders, replayed=done.replayed)
 
     async def MintSets(self, request: order_pb2.MintSetsRequest, context: Any) -> order_pb2.MintSetsResponse:
-        caller = await trader(self._verifier, context)
+        caller = await self._trader(context, Bucket.TRADES)
         command = c.MintSets(
             market_id=parse.an_id("market_id", request.market_id),
             actor_id=caller.user_id,
@@ -160,7 +163,7 @@ class OrderServicer:
     async def MergeSets(
         self, request: order_pb2.MergeSetsRequest, context: Any
     ) -> order_pb2.MergeSetsResponse:
-        caller = await trader(self._verifier, context)
+        caller = await self._trader(context, Bucket.TRADES)
         command = c.MergeSets(
             market_id=parse.an_id("market_id", request.market_id),
             actor_id=caller.user_id,
@@ -238,6 +241,12 @@ class OrderServicer:
             return market_message(market, seq=market.seq, shard=shard.shard_id, epoch=shard.writer.hold.epoch)
 
         return order_pb2.GetMarketResponse(market=await self._router.read(market_id, look))
+
+    async def _trader(self, context: Any, bucket: Bucket) -> Identity:
+        """Who may trade, within the limits of the bucket."""
+        caller = await trader(self._verifier, context)
+        await self._limits.require(context, caller, bucket)
+        return caller
 
 
 def _newest_first(order: Order) -> int:

@@ -7,10 +7,10 @@ from pydantic import Field, SecretStr, field_validator
 from engine.units import STEP_MAX
 from order_service.failpoints import is_fail_point
 from order_service.shard import ShardLimits
-from runtime.settings import ServiceSettings
+from runtime.rate_policy import RateSettings
 
 
-class OrderSettings(ServiceSettings):
+class OrderSettings(RateSettings):
     """The service's."""
 
     database_url: SecretStr

@@ -57,13 +57,14 @@ async def call(
     deadline_seconds: float = DEADLINE_SECONDS,
     authorization: str | None = None,
     wait_for_ready: bool = False,
+    metadata: Sequence[tuple[str, str]] = (),
 ) -> Any:
     """One unary call. `wait_for_ready` waits, within the deadline, for a service that is not up yet."""
     try:
         return await method(
             request,
             timeout=call_timeout(deadline_seconds),
-            metadata=call_metadata(authorization),
+            metadata=[*call_metadata(authorization), *metadata],
             wait_for_ready=wait_for_ready,
         )
     except grpc.aio.AioRpcError as error:

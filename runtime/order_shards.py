@@ -33,10 +33,11 @@ def addresses_of(text: str) -> list[str]:
 
 
 class OrderShards:
-    """`addresses`: one or more order_service processes; others are found through them."""
+    """`addresses`: one or more order_service processes; others are found through them. `metadata` goes with calls."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[str], *, metadata: Sequence[tuple[str, str]] = ()) -> None:
         assert addresses, "ORDER_GRPC names no process"
+        self._metadata = metadata
         self._seeds = list(addresses)
         self._channels = {address: open_channel(address) for address in addresses}
         self._shard_of: OrderedDict[str, int] = OrderedDict()
@@ -69,7 +70,7 @@ class OrderShards:
                     request,
                     deadline_seconds=max(0.0, remaining_seconds),
                     authorization=authorization,
-                    wait_for_ready=False,
+                    metadata=self._metadata,
                 )
             except ApiError as error:
                 if error.code is not ErrorCode.NOT_SHARD_OWNER or remaining_seconds <= RETRY_SECONDS * 2:

@@ -205,5 +205,5 @@ def options(**changes: object) -> RunOptions:
 
 
 def planned(**changes: object) -> Plan:
-    servers = Servers(lambda role: f"pg://{role}", "nats://x", "redis://x", "mail")
+    servers = Servers(lambda role: f"pg://{role}", "nats://x", "redis://x", "mail", "secret")
     return make_plan(options(**changes), servers, free_port, [8081, 8082])
