@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from runtime.errors import ApiError, ErrorCode, FieldError, from_rpc_error
-from runtime.grpc_client import call, call_metadata, call_stream, open_channel
-from runtime.grpc_server import MESSAGE_MAX_BYTES, GrpcServer
+from runtime.grpc_client import CHANNEL_OPTIONS, call, call_metadata, call_stream, open_channel
+from runtime.grpc_server import MESSAGE_MAX_BYTES, SERVER_OPTIONS, GrpcServer
 from runtime.tracing import current_request_id, remaining_seconds
 
 SERVICE = "test.v1.Echo"
@@ -233,3 +235,10 @@ async def test_two_servers_cannot_share_a_port(server: GrpcServer) -> None:
     second = GrpcServer(host="127.0.0.1", port=server.port, services=[SERVICE])
     with pytest.raises(OSError, match="cannot listen"):
         await second.start()
+
+
+def test_every_option_is_one_that_grpc_knows() -> None:
+    """It takes any name in silence; a misspelt limit on pings ended idle connections after a minute."""
+    program = Path(cygrpc.__file__).read_bytes()
+    names = [name for name, _ in (*SERVER_OPTIONS, *CHANNEL_OPTIONS)]
+    assert [name for name in names if name.encode() + b"\0" not in program] == []
