@@ -9,7 +9,7 @@ from launcher.folder import Admin
 from predmarket_client import ApiError, Client, RetryPolicy, micros
 
 PATIENCE_SECONDS = 20.0
-FUNDING_POLL_SECONDS = 0.2
+FUNDING_POLL_SECONDS = 0.5  # within the 60 requests a minute of administrators
 
 
 @dataclass(frozen=True, slots=True)

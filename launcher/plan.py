@@ -8,6 +8,7 @@ from launcher.options import SERVICES, RunOptions
 DATABASE = "predmarket"
 ROLES: Mapping[str, str] = {"db_service": "pm_db", "order_service": "pm_order", "auth_service": "pm_auth"}
 COUNTING = frozenset({"api_gateway", "order_service"})
+PUBLIC_PER_MINUTE = 100  # as usual, and room for simulated traders to register: all come from one address
 EDGES = frozenset({"api_gateway", "ws_service"})  # stopped first, so that nobody is cut off in the middle
 
 
@@ -93,6 +94,8 @@ def make_plan(
                 own["HTTP_PORT"] = str(ws_ports[number])
             if module == "api_gateway":
                 own["HTTP_PORT"] = str(options.port)
+                if options.traders:
+                    own["RATE_PUBLIC_PER_MINUTE"] = str(PUBLIC_PER_MINUTE + 2 * options.traders)
             services.append(Service(instance, module, ops[instance], {**shared, **own}))
     return Plan(tuple(services), url, ws_url)
 

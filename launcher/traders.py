@@ -26,7 +26,8 @@ from predmarket_client import (
     opposite_price,
 )
 
-PAUSE_SECONDS = (0.5, 3.0)
+# Some 24 actions a minute: within the limits that hold for everybody.
+PAUSE_SECONDS = (1.0, 4.0)
 ORDER_POINTS_MAX = 50
 PATIENT = RetryPolicy(attempts_max=100, total_seconds=60)
 # What a market may answer a trader; anything else is a defect worth seeing.

@@ -94,6 +94,8 @@ class Suite:
     ws_url: str
     http: aiohttp.ClientSession
     database: Database
+    order_address: str
+    """host:port of order_service's gRPC."""
 
     def nobody(self) -> User:
         return User(self.http, self.url)
@@ -127,9 +129,13 @@ async def open_market(admin: User, **terms: Any) -> str:
 
 @asynccontextmanager
 async def run_suite(
-    database: Database, nats_url: str, *, auth_settings: Mapping[str, Any] | None = None
+    database: Database,
+    nats_url: str,
+    *,
+    auth_settings: Mapping[str, Any] | None = None,
+    all_settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Suite]:
-    """As the launcher starts them. `auth_settings`: of auth_service, instead of its own."""
+    """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too."""
     order_port, db_port, http_port, ws_port = (free_port() for _ in range(4))
     orders, ws_url = f"127.0.0.1:{order_port}", f"http://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
@@ -141,7 +147,12 @@ async def run_suite(
                 **(auth_settings or {}),
             )
         )
-        shared = {"jwks_url": auth.jwks_url, "nats_url": nats_url, "order_grpc": orders}
+        shared = {
+            "jwks_url": auth.jwks_url,
+            "nats_url": nats_url,
+            "order_grpc": orders,
+            **(all_settings or {}),
+        }
         plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [
             (
                 "order_service",
@@ -171,7 +182,7 @@ async def run_suite(
             await process.set_ready(True)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await _until_founded(database)
-        yield Suite(f"http://127.0.0.1:{http_port}", ws_url, http, database)
+        yield Suite(f"http://127.0.0.1:{http_port}", ws_url, http, database, orders)
 
 
 async def _until_founded(database: Database) -> None:
