@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from db_service.store import loading
 from engine.core import Engine
+from engine.events import Event
 from order_service.failpoints import FailPoints
 from order_service.jobs import Jobs
 from order_service.metrics import EPOCH
@@ -150,6 +151,11 @@ class Leases:
             fail_points=self._fail_points,
         )
         relay = self._make_relay(hold.shard_id)
+
+        def committed(first_commit_seq: int, events: Sequence[Event]) -> None:
+            relay.committed(first_commit_seq, events)
+            self._router.watchers.committed(events)
+
         shard = Shard(
             engine=Engine(state),
             writer=writer,
@@ -157,7 +163,7 @@ class Leases:
             limits=self._settings.limits(),
             clock=self._clock,
             fail_points=self._fail_points,
-            on_committed=relay.committed,
+            on_committed=committed,
             last_trade_seq=last_trades,
         )
         return shard, relay
@@ -177,6 +183,7 @@ class Leases:
             log.error("a shard stopped", shard=shard.shard_id, exc_info=error)
         finally:
             self._router.owned.pop(shard.shard_id, None)
+            self._router.watchers.committed(())  # they learn who owns it now
             EPOCH.labels(str(shard.shard_id)).set(0)
             for helper in helpers:
                 helper.cancel()

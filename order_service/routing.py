@@ -13,6 +13,7 @@ from engine.refusals import Refusal
 from engine.state import MarketState, Order, ShardState
 from order_service.requests import Answer, Audit, Done, KeyReused, Request, Seen, hash_of_request, keys_of
 from order_service.shard import Shard
+from order_service.watchers import Watchers
 from runtime.clock import Clock
 from runtime.errors import ApiError, ErrorCode, FieldError
 from runtime.ids import uuid7
@@ -36,6 +37,7 @@ class Router:
         self.pool = pool
         self.clock = clock
         self.owned: dict[int, Shard] = {}
+        self.watchers = Watchers()
 
     def new_id(self) -> str:
         return uuid7(self.clock.now_micros())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from db_service.store.shown import market_message, order_message
@@ -14,6 +15,7 @@ from order_service.access import is_admin, reader, trader
 from order_service.limits import CallerLimits, bucket_of_order
 from order_service.requests import Before, Done
 from order_service.routing import Router, Submitted
+from order_service.watching import watch_book
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
@@ -208,6 +210,21 @@ class OrderServicer:
         return order_pb2.ListOpenOrdersResponse(orders=await self._router.read(market_id, look))
 
     async def GetBook(self, request: order_pb2.GetBookRequest, context: Any) -> order_pb2.GetBookResponse:
+        look = await self._book_look(request, context)
+        book: order_pb2.GetBookResponse = await self._router.read(request.market_id, look)
+        return book
+
+    async def WatchBook(
+        self, request: order_pb2.WatchBookRequest, context: Any
+    ) -> AsyncIterator[order_pb2.WatchBookResponse]:
+        look = await self._book_look(request, context)
+        async for message in watch_book(self._router, request.market_id, look):
+            yield message
+
+    async def _book_look(
+        self, request: order_pb2.GetBookRequest | order_pb2.WatchBookRequest, context: Any
+    ) -> Callable[[MarketState], order_pb2.GetBookResponse | ApiError]:
+        """What renders the book that was asked for."""
         admin = await is_admin(self._verifier, context)
         market_id = parse.an_id("market_id", request.market_id)
         shard = await self._router.shard_of(market_id)
@@ -224,8 +241,7 @@ class OrderServicer:
                 last_trade_seq=shard.last_trade_seq.get(market_id, 0),
             )
 
-        response: order_pb2.GetBookResponse = await self._router.read(market_id, look)
-        return response
+        return look
 
     async def GetMarket(
         self, request: order_pb2.GetMarketRequest, context: Any
