@@ -137,7 +137,7 @@ async def run_suite(
 ) -> AsyncIterator[Suite]:
     """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too."""
     order_port, db_port, http_port, ws_port = (free_port() for _ in range(4))
-    orders, ws_url = f"127.0.0.1:{order_port}", f"http://127.0.0.1:{ws_port}/ws/v1"
+    orders, ws_url = f"127.0.0.1:{order_port}", f"ws://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
         auth = await stack.enter_async_context(
             run_auth(
@@ -170,7 +170,12 @@ async def run_suite(
                 "api_gateway",
                 api_gateway.process.serve,
                 GatewaySettings,
-                {"auth_grpc": auth.address, "db_grpc": f"127.0.0.1:{db_port}", "http_port": http_port},
+                {
+                    "auth_grpc": auth.address,
+                    "db_grpc": f"127.0.0.1:{db_port}",
+                    "http_port": http_port,
+                    "ws_url": ws_url,
+                },
             ),
             ("ws_service", ws_service.process.serve, WsSettings, {"http_port": ws_port}),
         ]

@@ -82,7 +82,7 @@ async def check_equal(client: Client, book: LiveBook) -> None:
 async def test_the_kept_book_is_the_servers_under_load(admin: Client, clients: Clients) -> None:
     market_id = await open_market(admin)
     traders = [await clients(f"trader-{number}") for number in range(3)]
-    async with traders[0].stream(ws_url=clients.suite.ws_url) as stream:
+    async with traders[0].stream() as stream:
         book = await stream.book(market_id)
         await trade_at_random(traders, market_id, seed=1)
         await check_equal(traders[0], book)
@@ -95,7 +95,7 @@ async def test_the_kept_book_is_the_servers_though_frames_are_lost(
 ) -> None:
     market_id = await open_market(admin)
     traders = [await clients(f"trader-{number}") for number in range(3)]
-    unspoilt = traders[0].stream(ws_url=clients.suite.ws_url)
+    unspoilt = traders[0].stream()
     line = LossyLine(unspoilt, seed)
     doubts = 0
 
@@ -120,7 +120,7 @@ async def test_the_kept_book_is_the_servers_though_frames_are_lost(
 async def test_a_book_tells_when_it_changes(admin: Client, clients: Clients) -> None:
     market_id = await open_market(admin)
     ann = await clients("ann")
-    async with ann.stream(ws_url=clients.suite.ws_url) as stream:
+    async with ann.stream() as stream:
         book = await stream.book(market_id)
         await book.changed()
         assert (book.best_bid_micros, book.best_ask_micros) == (None, None)
@@ -140,7 +140,7 @@ async def test_a_book_tells_when_it_changes(admin: Client, clients: Clients) -> 
 async def test_trades_and_status_come_in_order(admin: Client, clients: Clients) -> None:
     market_id = await open_market(admin)
     ann = await clients("ann")
-    async with ann.stream(ws_url=clients.suite.ws_url) as stream:
+    async with ann.stream() as stream:
         trades, status = await stream.trades(market_id), await stream.status(market_id)
         everything = await stream.status()
         for _ in range(3):
@@ -168,7 +168,7 @@ async def test_trades_and_status_come_in_order(admin: Client, clients: Clients) 
 
 async def test_an_unknown_market_is_refused_and_the_others_go_on(admin: Client, clients: Clients) -> None:
     market_id = await open_market(admin)
-    async with Client(clients.suite.url) as nobody, nobody.stream(ws_url=clients.suite.ws_url) as stream:
+    async with Client(clients.suite.url) as nobody, nobody.stream() as stream:
         unknown = stream.book("0190a000-0000-7000-8000-000000000404")
         known, refused = await asyncio.gather(stream.book(market_id), unknown, return_exceptions=True)
         assert isinstance(known, LiveBook)
@@ -180,7 +180,7 @@ async def test_an_unknown_market_is_refused_and_the_others_go_on(admin: Client, 
 async def test_a_full_feed_says_that_something_is_missing(admin: Client, clients: Clients) -> None:
     market_id = await open_market(admin)
     ann = await clients("ann")
-    async with ann.stream(ws_url=clients.suite.ws_url) as stream:
+    async with ann.stream() as stream:
         trades = await stream.trades(market_id, frames_max=2)
         book = await stream.book(market_id)
         for _ in range(4):

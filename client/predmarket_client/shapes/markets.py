@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from predmarket_client.units import POINT_MICROS
+
 Side = Literal["BUY", "SELL"]
 Outcome = Literal["YES", "NO"]
 MarketStatus = Literal["DRAFT", "ACTIVE", "PAUSED", "RESOLVED", "CANCELLED"]
@@ -48,6 +50,12 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     collateral_micros: int = 0
     pool: Pool = Pool(0, 0)
     settled: bool = False
+
+    def price_micros(self, outcome: Outcome) -> int:
+        """What an outcome is worth by the market's probability, rounded down to the tick."""
+        yes = self.probability_micros
+        worth = yes if outcome == "YES" else POINT_MICROS - yes
+        return worth // self.tick_micros * self.tick_micros
 
 
 class AdminMarket(Market, frozen=True, kw_only=True):
