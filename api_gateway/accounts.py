@@ -1,6 +1,11 @@
 """/v1/auth and /v1/me."""
 
-from api_gateway import models, shapes
+from typing import Any
+
+import orjson
+
+from api_gateway import account_models as models
+from api_gateway import shapes
 from api_gateway.routing import Answer, Call
 from predmarket.auth.v1 import auth_pb2
 from runtime.grpc_client import call as ask
@@ -17,9 +22,10 @@ async def register(call: Call) -> Answer:
         password=body.password.get_secret_value(),
         display_name=body.display_name,
         user_agent=call.user_agent,
+        idempotency_key=call.idempotency_key,
     )
     answer = await ask(call.clients.auth.Register, request, deadline_seconds=HASHING_SECONDS)
-    return Answer({**shapes.tokens(answer.tokens), "user": shapes.user(answer.user)}, status=201)
+    return Answer(_session(answer), status=201, replayed=answer.replayed)
 
 
 async def log_in(call: Call) -> Answer:
@@ -28,8 +34,7 @@ async def log_in(call: Call) -> Answer:
     request = auth_pb2.LogInRequest(
         email=body.email, password=body.password.get_secret_value(), user_agent=call.user_agent
     )
-    answer = await ask(call.clients.auth.LogIn, request, deadline_seconds=HASHING_SECONDS)
-    return Answer({**shapes.tokens(answer.tokens), "user": shapes.user(answer.user)})
+    return Answer(_session(await ask(call.clients.auth.LogIn, request, deadline_seconds=HASHING_SECONDS)))
 
 
 async def refresh(call: Call) -> Answer:
@@ -49,6 +54,74 @@ async def log_out(call: Call) -> Answer:
     return Answer(None, status=204)
 
 
+async def authorize(call: Call) -> Answer:
+    """A code for another client of the caller."""
+    body = call.parsed(models.Authorize)
+    request = auth_pb2.AuthorizeRequest(**body.model_dump())
+    answer = await ask(call.clients.auth.Authorize, request, authorization=call.authorization)
+    document = {
+        "code": answer.code,
+        "expires_at": shapes.time_of(answer.expires_at),
+        "redirect_uri": answer.redirect_uri,
+    }
+    return Answer(document)
+
+
+async def exchange_code(call: Call) -> Answer:
+    """A session for a code and its verifier."""
+    body = call.parsed(models.ExchangeCode)
+    request = auth_pb2.ExchangeCodeRequest(
+        code=body.code.get_secret_value(),
+        code_verifier=body.code_verifier.get_secret_value(),
+        client_id=body.client_id,
+        redirect_uri=body.redirect_uri,
+        user_agent=call.user_agent,
+    )
+    return Answer(_session(await ask(call.clients.auth.ExchangeCode, request)))
+
+
+async def change_password(call: Call) -> Answer:
+    """The next password; other sessions end."""
+    body = call.parsed(models.ChangePassword)
+    request = auth_pb2.ChangePasswordRequest(
+        current_password=body.current_password.get_secret_value(),
+        new_password=body.new_password.get_secret_value(),
+        idempotency_key=call.idempotency_key,
+    )
+    answer = await ask(
+        call.clients.auth.ChangePassword,
+        request,
+        authorization=call.authorization,
+        deadline_seconds=HASHING_SECONDS,
+    )
+    return Answer({"sessions_ended": answer.sessions_ended}, replayed=answer.replayed)
+
+
+async def forgot_password(call: Call) -> Answer:
+    """202 whether or not there is such an account."""
+    body = call.parsed(models.ForgotPassword)
+    await ask(call.clients.auth.ForgotPassword, auth_pb2.ForgotPasswordRequest(email=body.email))
+    return Answer(None, status=202)
+
+
+async def reset_password(call: Call) -> Answer:
+    """The next password, by the token of a mail."""
+    body = call.parsed(models.ResetPassword)
+    request = auth_pb2.ResetPasswordRequest(
+        token=body.token.get_secret_value(),
+        new_password=body.new_password.get_secret_value(),
+        idempotency_key=call.idempotency_key,
+    )
+    answer = await ask(call.clients.auth.ResetPassword, request, deadline_seconds=HASHING_SECONDS)
+    return Answer({"sessions_ended": answer.sessions_ended}, replayed=answer.replayed)
+
+
+async def json_web_keys(call: Call) -> Answer:
+    """What access tokens are signed with."""
+    answer = await ask(call.clients.auth.GetJwks, auth_pb2.GetJwksRequest())
+    return Answer(orjson.loads(answer.jwks_json))
+
+
 async def me(call: Call) -> Answer:
     """The caller's own account."""
     answer = await ask(call.clients.auth.GetMe, auth_pb2.GetMeRequest(), authorization=call.authorization)
@@ -58,6 +131,10 @@ async def me(call: Call) -> Answer:
 async def update_me(call: Call) -> Answer:
     """Its new name."""
     body = call.parsed(models.UpdateMe)
-    request = auth_pb2.UpdateMeRequest(display_name=body.display_name)
+    request = auth_pb2.UpdateMeRequest(display_name=body.display_name, idempotency_key=call.idempotency_key)
     answer = await ask(call.clients.auth.UpdateMe, request, authorization=call.authorization)
-    return Answer(shapes.user(answer.user))
+    return Answer(shapes.user(answer.user), replayed=answer.replayed)
+
+
+def _session(answer: Any) -> dict[str, Any]:
+    return {**shapes.tokens(answer.tokens), "user": shapes.user(answer.user)}

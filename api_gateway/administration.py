@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from api_gateway import models, shapes
+from api_gateway import admin_models, models, shapes
 from api_gateway.routing import Answer, Call
+from engine.commands import TREASURY_ID
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
-from runtime.ids import is_canonical_uuid
 
 ADMIN = order_pb2_grpc.MarketAdminServiceStub
 TERMS_TEXTS = ("question", "description", "rules", "resolution_source", "category")
@@ -18,7 +18,7 @@ SETTLEMENT_SECONDS = 8.0
 
 async def create(call: Call) -> Answer:
     """A DRAFT."""
-    body = call.parsed(models.Terms)
+    body = call.parsed(admin_models.Terms)
     terms = order_pb2.MarketTerms(
         **{name: getattr(body, name) for name in TERMS_TEXTS + TERMS_NUMBERS},
         opens_at=models.micros_of(body.opens_at),
@@ -34,7 +34,7 @@ async def create(call: Call) -> Answer:
 async def edit(call: Call) -> Answer:
     """New terms: those of the market, with what the body says in their place."""
     market_id = call.id(ErrorCode.MARKET_NOT_FOUND)
-    body = call.parsed(models.EditTerms)
+    body = call.parsed(admin_models.EditTerms)
     now = await call.clients.orders.call(
         order_pb2_grpc.OrderServiceStub,
         "GetMarket",
@@ -74,7 +74,7 @@ async def resume(call: Call) -> Answer:
 async def resolve(call: Call) -> Answer:
     """Decides."""
     market_id = call.id(ErrorCode.MARKET_NOT_FOUND)
-    body = call.parsed(models.Resolve)
+    body = call.parsed(admin_models.Resolve)
     request = order_pb2.ResolveMarketRequest(
         idempotency_key=call.idempotency_key,
         market_id=market_id,
@@ -88,7 +88,7 @@ async def resolve(call: Call) -> Answer:
 async def cancel(call: Call) -> Answer:
     """Gives cost bases back."""
     market_id = call.id(ErrorCode.MARKET_NOT_FOUND)
-    body = call.parsed(models.CancelMarket)
+    body = call.parsed(admin_models.CancelMarket)
     request = order_pb2.CancelMarketRequest(
         idempotency_key=call.idempotency_key,
         market_id=market_id,
@@ -101,10 +101,36 @@ async def cancel(call: Call) -> Answer:
 
 async def grant(call: Call) -> Answer:
     """Points for one user."""
-    user_id = call.parameters["id"]
-    if not is_canonical_uuid(user_id):
-        raise ApiError(ErrorCode.USER_NOT_FOUND)
-    body = call.parsed(models.Grant)
+    return await _grant(call, call.id(ErrorCode.USER_NOT_FOUND), call.parsed(admin_models.Grant))
+
+
+async def grant_treasury(call: Call) -> Answer:
+    """Points for the treasury, which pays for markets' liquidity."""
+    return await _grant(call, TREASURY_ID, call.parsed(admin_models.Grant))
+
+
+async def sweep(call: Call) -> Answer:
+    """One market's revenue to the treasury."""
+    body = call.parsed(admin_models.Sweep)
+    request = order_pb2.SweepMarketRequest(idempotency_key=call.idempotency_key, market_id=body.market_id)
+    response = await _ask(call, "SweepMarket", request)
+    document = {"market_id": body.market_id, "swept_micros": response.swept_micros, "seq": response.seq}
+    return Answer(document, replayed=response.replayed)
+
+
+def edited_terms(market: common_pb2.Market, body: admin_models.EditTerms) -> order_pb2.MarketTerms:
+    """What the body does not name stays; a time that is null is taken away."""
+    values: dict[str, Any] = {}
+    for name in TERMS_TEXTS + TERMS_NUMBERS:
+        given = getattr(body, name)
+        values[name] = getattr(market, name) if given is None else given
+    for name in TERMS_TIMES:
+        named = name in body.model_fields_set
+        values[name] = models.micros_of(getattr(body, name)) if named else getattr(market, name)
+    return order_pb2.MarketTerms(**values)
+
+
+async def _grant(call: Call, user_id: str, body: admin_models.Grant) -> Answer:
     if not call.idempotency_key:
         raise ApiError(ErrorCode.INVALID_ARGUMENT, "a grant needs an Idempotency-Key")
     request = order_pb2.GrantPointsRequest(
@@ -121,30 +147,9 @@ async def grant(call: Call) -> Answer:
     return Answer(document, status=201, replayed=response.replayed)
 
 
-async def sweep(call: Call) -> Answer:
-    """One market's revenue to the treasury."""
-    body = call.parsed(models.Sweep)
-    request = order_pb2.SweepMarketRequest(idempotency_key=call.idempotency_key, market_id=body.market_id)
-    response = await _ask(call, "SweepMarket", request)
-    document = {"market_id": body.market_id, "swept_micros": response.swept_micros, "seq": response.seq}
-    return Answer(document, replayed=response.replayed)
-
-
-def edited_terms(market: common_pb2.Market, body: models.EditTerms) -> order_pb2.MarketTerms:
-    """What the body does not name stays; a time that is null is taken away."""
-    values: dict[str, Any] = {}
-    for name in TERMS_TEXTS + TERMS_NUMBERS:
-        given = getattr(body, name)
-        values[name] = getattr(market, name) if given is None else given
-    for name in TERMS_TIMES:
-        named = name in body.model_fields_set
-        values[name] = models.micros_of(getattr(body, name)) if named else getattr(market, name)
-    return order_pb2.MarketTerms(**values)
-
-
 async def _step(call: Call, method: str, request_class: Any) -> Answer:
     market_id = call.id(ErrorCode.MARKET_NOT_FOUND)
-    body = call.parsed(models.Step)
+    body = call.parsed(admin_models.Step)
     request = request_class(idempotency_key=call.idempotency_key, market_id=market_id, dry_run=body.dry_run)
     return _market(await _ask(call, method, request))
 

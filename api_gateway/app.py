@@ -104,9 +104,10 @@ async def _answered(edge: Edge, route: Route, request: web.Request) -> web.Respo
 async def _call(edge: Edge, route: Route, request: web.Request) -> Call:
     """Who calls is settled before the body is read."""
     authorization = _single(request, "Authorization")
-    identity = await _identity(edge.verifier, route.access, authorization)
+    identity = await _identity(edge.verifier, route, authorization)
     return Call(
         clients=edge.clients,
+        route=route,
         parameters=request.match_info,
         query=_query(request),
         body=b"" if request.method in _SAFE_METHODS else await _body(request),
@@ -118,16 +119,18 @@ async def _call(edge: Edge, route: Route, request: web.Request) -> Call:
     )
 
 
-async def _identity(verifier: TokenVerifier, access: Access, authorization: str | None) -> Identity | None:
-    if access is Access.OPEN:
+async def _identity(verifier: TokenVerifier, route: Route, authorization: str | None) -> Identity | None:
+    if route.access is Access.OPEN:
         return None  # a stale token must not stop anybody from logging in
     if authorization is None:
-        if access is Access.PUBLIC:
+        if route.access is Access.PUBLIC:
             return None
         raise ApiError(ErrorCode.UNAUTHENTICATED)
     identity = await verifier.identity(authorization)
-    if access is Access.ADMIN:
+    if route.access is Access.ADMIN:
         identity.require("admin")
+    if route.scope is not None:
+        route.scope.check(identity)
     return identity
 
 
@@ -182,7 +185,7 @@ def _response(
     headers = {**_ALWAYS, **limit_headers, **answer.headers, "X-Request-Id": current_request_id()}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
-    body = b"" if answer.body is None else orjson.dumps(answer.body)
+    body = _bytes(answer.body)
     # An administrator's view of a DRAFT is not for caches.
     is_public = route.access is Access.PUBLIC and "Authorization" not in request.headers
     headers["Cache-Control"] = "public, no-cache" if is_public else "no-store"
@@ -194,7 +197,16 @@ def _response(
             return web.Response(status=304, headers=headers)
     if answer.body is None:
         return web.Response(status=answer.status, headers=headers)
-    return web.Response(body=body, status=answer.status, headers=headers, content_type="application/json")
+    charset = "utf-8" if answer.content_type.startswith("text/") else None
+    return web.Response(
+        body=body, status=answer.status, headers=headers, content_type=answer.content_type, charset=charset
+    )
+
+
+def _bytes(body: Any) -> bytes:
+    if body is None:
+        return b""
+    return body if isinstance(body, bytes) else orjson.dumps(body)
 
 
 def _is_known(condition: str, tag: str) -> bool:

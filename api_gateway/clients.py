@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from api_gateway.gather import OrderGatherer
+from api_gateway.tickets import Tickets
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
 from runtime.clock import Clock
@@ -14,8 +15,10 @@ class Clients:
     """What handlers call."""
 
     auth: auth_pb2_grpc.AuthServiceStub
+    user_admin: auth_pb2_grpc.UserAdminServiceStub
     database: db_pb2_grpc.DbServiceStub
     orders: OrderShards
     gatherer: OrderGatherer
+    tickets: Tickets
     clock: Clock
     ws_url: str

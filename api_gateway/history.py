@@ -4,11 +4,13 @@ from typing import Any
 
 import orjson
 
-from api_gateway import models, shapes
+from api_gateway import admin_models, models, shapes
 from api_gateway.routing import Answer, Call
 from predmarket.db.v1 import db_pb2
 from runtime.errors import ErrorCode
 from runtime.grpc_client import call as ask
+
+TREASURY_FIELDS = tuple(field.name for field in db_pb2.GetTreasuryResponse.DESCRIPTOR.fields)
 
 
 async def portfolio(call: Call) -> Answer:
@@ -76,9 +78,30 @@ async def ledger(call: Call) -> Answer:
     return _page([_ledger_row(row) for row in answer.rows], answer)
 
 
+async def settlements(call: Call) -> Answer:
+    """What decided markets paid the caller."""
+    page = call.parsed_query(models.HistoryPage)
+    request = db_pb2.ListSettlementsRequest(market_id=page.market_id or "", **_paging(page))
+    answer = await _ask(call, "ListSettlements", request)
+    return _page([_settlement(row) for row in answer.settlements], answer)
+
+
+async def treasury(call: Call) -> Answer:
+    """The house's points."""
+    answer = await _ask(call, "GetTreasury", db_pb2.GetTreasuryRequest())
+    return Answer({name: getattr(answer, name) for name in TREASURY_FIELDS})
+
+
+async def revenue(call: Call) -> Answer:
+    """What each market brings the house."""
+    page = call.parsed_query(models.Page)
+    answer = await _ask(call, "ListRevenue", db_pb2.ListRevenueRequest(**_paging(page)))
+    return _page([_revenue_row(row) for row in answer.rows], answer)
+
+
 async def audit(call: Call) -> Answer:
     """Who did what, why."""
-    page = call.parsed_query(models.AuditPage)
+    page = call.parsed_query(admin_models.AuditPage)
     request = db_pb2.ListAuditRequest(
         actor_id=page.actor_id or "", target=page.target or "", action=page.action or "", **_paging(page)
     )
@@ -123,6 +146,32 @@ def _ledger_row(message: db_pb2.LedgerRow) -> dict[str, Any]:
         "no_micros": message.no_micros,
         "balance_after_micros": message.balance_after_micros,
         "time": shapes.time_of(message.time),
+    }
+
+
+def _settlement(message: db_pb2.Settlement) -> dict[str, Any]:
+    return {
+        "market_id": message.market_id,
+        "question": message.question,
+        "status": message.status,
+        "outcome": message.outcome or None,
+        "points_micros": message.points_micros,
+        "yes_micros": message.yes_micros,
+        "no_micros": message.no_micros,
+        "time": shapes.time_of(message.time),
+    }
+
+
+def _revenue_row(message: db_pb2.MarketRevenue) -> dict[str, Any]:
+    return {
+        "market_id": message.market_id,
+        "question": message.question,
+        "status": message.status,
+        "vault_micros": message.vault_micros,
+        "treasury_points_micros": message.treasury_points_micros,
+        "pending_micros": message.pending_micros,
+        "swept_micros": message.swept_micros,
+        "created_at": shapes.time_of(message.created_at),
     }
 
 

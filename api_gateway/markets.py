@@ -15,6 +15,8 @@ SORTS = {
     "closing": db_pb2.MARKET_SORT_CLOSING,
 }
 
+SOLVENCY_FIELDS = tuple(field.name for field in db_pb2.GetSolvencyResponse.DESCRIPTOR.fields)
+
 
 async def listed(call: Call) -> Answer:
     """Newest first, or as `sort` says."""
@@ -64,6 +66,13 @@ async def trades(call: Call) -> Answer:
     answer = await ask(call.clients.database.ListTrades, request, authorization=call.authorization)
     items = [_trade(item) for item in answer.trades]
     return Answer({"items": items, "next_cursor": answer.next_page_token or None})
+
+
+async def solvency(call: Call) -> Answer:
+    """Who holds the shares, and what backs them."""
+    request = db_pb2.GetSolvencyRequest(market_id=call.id(ErrorCode.MARKET_NOT_FOUND))
+    answer = await ask(call.clients.database.GetSolvency, request, authorization=call.authorization)
+    return Answer({name: getattr(answer, name) for name in SOLVENCY_FIELDS})
 
 
 def _details(message: db_pb2.MarketDetails, is_admin: bool) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """Wires api_gateway, top to bottom."""
 
+from redis.asyncio import Redis
+
 from api_gateway.app import Edge, make_app
 from api_gateway.clients import Clients
 from api_gateway.gather import OrderGatherer
 from api_gateway.limits import GatewayLimits
-from api_gateway.routes import all_routes
+from api_gateway.routes import all_routes, chosen_routes
 from api_gateway.settings import GatewaySettings
+from api_gateway.tickets import Tickets
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
 from runtime.grpc_client import open_channel
 from runtime.lifecycle import Process
 from runtime.order_shards import OrderShards, addresses_of
 from runtime.rate_policy import counted_metadata, make_gate
+
+REDIS_SECONDS = 1.0
+REDIS_CONNECTIONS_MAX = 50
 
 
 async def serve(process: Process, settings: GatewaySettings) -> None:
@@ -22,16 +28,35 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     process.on_stop(orders.close)
     gatherer = OrderGatherer(orders, together=settings.gather)
     process.on_stop(gatherer.close)
+    redis = _redis(settings.redis_url.get_secret_value())
+    if redis is not None:
+        process.on_stop(redis.aclose)
     clients = Clients(
         auth=auth_pb2_grpc.AuthServiceStub(auth_channel),
+        user_admin=auth_pb2_grpc.UserAdminServiceStub(auth_channel),
         database=db_pb2_grpc.DbServiceStub(database_channel),
         orders=orders,
         gatherer=gatherer,
+        tickets=Tickets(redis),
         clock=process.clock,
         ws_url=settings.ws_url,
     )
     gate = make_gate(settings)
     process.on_stop(gate.close)
     edge = Edge(clients, process.token_verifier(), settings.request_seconds, GatewayLimits(gate))
-    app = make_app(edge, all_routes(lambda: process.ops.ready))
+    routes = chosen_routes(all_routes(lambda: process.ops.ready), settings.gateway_routes)
+    app = make_app(edge, routes)
     await process.serve_http(app, host=settings.http_host, port=settings.http_port)
+
+
+def _redis(url: str) -> Redis | None:
+    return (
+        Redis.from_url(
+            url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            max_connections=REDIS_CONNECTIONS_MAX,
+        )
+        if url
+        else None
+    )

@@ -1,4 +1,4 @@
-"""The words of a route: who may call it, what its handler is given, what it gives back."""
+"""The words of a route: who may call it, what its handler is given, what it gives back, and what the documents say."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,10 @@ from api_gateway.checks import parsed, parsed_query
 from api_gateway.clients import Clients
 from runtime.errors import ApiError, ErrorCode
 from runtime.ids import is_canonical_uuid
-from runtime.tokens import Identity
+from runtime.tokens import READ, TRADE, Identity
 
 Body = TypeVar("Body", bound=BaseModel)
+TRADERS = ("user", "admin")
 
 
 class Access(Enum):
@@ -28,6 +29,27 @@ class Access(Enum):
     """Whoever is logged in."""
     ADMIN = "ADMIN"
     """Role admin."""
+
+
+class Scope(Enum):
+    """What the credential must be good for, on routes that need one."""
+
+    READ = "read"
+    """Access tokens, and API keys with the scope read."""
+    TRADE = "trade"
+    """Access tokens, and API keys with the scope trade, of those whose role may trade."""
+    PERSON = "person"
+    """Access tokens only: accounts and markets are managed by people who logged in."""
+
+    def check(self, identity: Identity) -> None:
+        """Raises FORBIDDEN."""
+        if self is Scope.PERSON:
+            identity.require_person()
+        elif self is Scope.TRADE:
+            identity.require(*TRADERS)
+            identity.require_scope(TRADE)
+        else:
+            identity.require_scope(READ)
 
 
 class Bucket(Enum):
@@ -44,11 +66,26 @@ class Bucket(Enum):
     """Never limited: what tells whether we live."""
 
 
+class Repeats(Enum):
+    """What sending a request again does."""
+
+    NOTHING = "Changes nothing."
+    ONCE = (
+        "With an `Idempotency-Key` it has one effect, however often it is sent within 24 hours: the same body again "
+        "gets the first answer with `Idempotency-Replayed: true`, another body under the same key is refused."
+    )
+    AGAIN = (
+        "Sending it again does no harm: all that is made is a secret, stored nowhere in clear, so the answer is made "
+        "anew. An `Idempotency-Key` is accepted and not needed."
+    )
+
+
 @dataclass(slots=True)
 class Call:
     """One request. `authorization` goes on to the services as it came."""
 
     clients: Clients
+    route: "Route"
     parameters: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
@@ -67,11 +104,13 @@ class Call:
         return self._document
 
     def parsed(self, model: type[Body]) -> Body:
-        """The body as this model. Raises ApiError naming each bad field."""
+        """The body as this model, the one its route declares. Raises ApiError naming each bad field."""
+        assert model is self.route.body, "the documents name another model"
         return parsed(model, self.document())
 
     def parsed_query(self, model: type[Body]) -> Body:
-        """The query as this model; what it does not know is refused."""
+        """The query as this model, the one its route declares; what it does not know is refused."""
+        assert model is self.route.query, "the documents name another model"
         return parsed_query(model, self.query)
 
     def id(self, missing: ErrorCode = ErrorCode.NOT_FOUND, name: str = "id") -> str:
@@ -89,17 +128,18 @@ class Call:
 
     @property
     def is_admin(self) -> bool:
-        return self.identity is not None and self.identity.role == "admin"
+        return self.identity is not None and self.identity.role == "admin" and not self.identity.is_api_key
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` None: no content."""
+    """`body` None: no content. Bytes go out as they are, as `content_type`; anything else as JSON."""
 
     body: Any
     status: int = 200
     replayed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -110,17 +150,41 @@ def one(_call: Call) -> int:
     return 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`path` in aiohttp's notation."""
+    """One method of one path, with its documentation. Whatever is checked, counted or printed comes from here."""
 
     method: str
     path: str
+    """With `{id}` where an id stands."""
     handler: Handler
     access: Access
-    bucket: Bucket
+    area: str
+    """The heading it stands under in the documents."""
+    summary: str
+    bucket: Bucket = Bucket.PUBLIC
+    scope: Scope | None = None
+    """Of USER and ADMIN routes; the others look at no scope."""
     cost: Callable[[Call], int] = one
     """How often the request counts against its bucket; at least 1. May raise ApiError for a body that is no JSON."""
+    repeats: Repeats = Repeats.NOTHING
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)
+    """Of success, by status: a model of the JSON, a media type of anything else, None for no content."""
+    errors: tuple[ErrorCode, ...] = ()
+    """Its own; those that every route may answer are added by `api_gateway.openapi`."""
+    description: str = ""
+    example: Mapping[str, Any] | None = None
+    """A body that works as printed once its placeholders, such as `<market_id>`, are put in."""
+
+    def __post_init__(self) -> None:
+        assert (self.scope is not None) == (self.access in (Access.USER, Access.ADMIN)), self.path
+        assert self.access is not Access.ADMIN or self.scope is Scope.PERSON, self.path
+
+    @property
+    def writes(self) -> bool:
+        return self.repeats is not Repeats.NOTHING
 
 
 class Refused(ApiError):

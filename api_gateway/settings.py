@@ -1,8 +1,12 @@
 """What api_gateway can be told, from environment variables (names in capitals)."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from runtime.rate_policy import RateSettings
+
+RouteChoice = Literal["public", "admin", "all"]
 
 
 class GatewaySettings(RateSettings):
@@ -19,6 +23,8 @@ class GatewaySettings(RateSettings):
     """host:port of every order_service process, divided by commas."""
     ws_url: str = ""
     """The WebSocket's address, shown at /version."""
+    gateway_routes: RouteChoice = "all"
+    """`public`: all but /v1/admin. `admin`: /v1/admin, and what an administrator needs to get in."""
     request_seconds: float = Field(default=10.0, gt=0, le=60)
     """How long one request may take; then 504."""
     gather: bool = True

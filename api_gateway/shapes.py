@@ -194,5 +194,33 @@ def tokens(message: auth_pb2.Tokens) -> dict[str, Any]:
     }
 
 
+def api_key(message: auth_pb2.ApiKey) -> dict[str, Any]:
+    """A key without its secret."""
+    return {
+        "api_key_id": message.api_key_id,
+        "name": message.name,
+        "scopes": [
+            auth_pb2.ApiKeyScope.Name(scope).removeprefix("API_KEY_SCOPE_").lower()
+            for scope in message.scopes
+        ],
+        "tier": message.tier,
+        "created_at": time_of(message.created_at),
+        "expires_at": time_of(message.expires_at),
+        "last_used_at": time_of(message.last_used_at),
+    }
+
+
+def session(message: auth_pb2.Session) -> dict[str, Any]:
+    """One log-in."""
+    return {
+        "session_id": message.session_id,
+        "user_agent": message.user_agent,
+        "created_at": time_of(message.created_at),
+        "last_used_at": time_of(message.last_used_at),
+        "expires_at": time_of(message.expires_at),
+        "current": message.current,
+    }
+
+
 def _levels(levels: Iterable[order_pb2.Level]) -> list[list[int]]:
     return [[level.price_micros, level.quantity_micros] for level in levels]

@@ -5,10 +5,9 @@ from collections import defaultdict
 from typing import Any
 
 from api_gateway import models, shapes
-from api_gateway.checks import parsed
 from api_gateway.routing import Answer, Call
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
-from runtime.errors import ApiError, ErrorCode, FieldError
+from runtime.errors import ApiError, ErrorCode
 
 ORDERS = order_pb2_grpc.OrderServiceStub
 BATCH_SECONDS = 8.0
@@ -34,7 +33,7 @@ async def quote(call: Call) -> Answer:
 
 async def batch(call: Call) -> Answer:
     """Each item answered on its own, in the order they were given."""
-    bodies = _batch_bodies(call)
+    bodies = call.parsed(models.Batch).orders
     items = [_batch_item(body, number, call.idempotency_key) for number, body in enumerate(bodies)]
     groups: defaultdict[str, list[int]] = defaultdict(list)
     owners = await asyncio.gather(*(call.clients.orders.owner(body.market_id) for body in bodies))
@@ -126,19 +125,6 @@ def place_request(body: models.PlaceOrder, idempotency_key: str) -> order_pb2.Pl
 
 async def _place(call: Call, request: order_pb2.PlaceOrderRequest) -> order_pb2.PlaceOrderResponse:
     return await call.clients.gatherer.place(request, call.authorization or "")
-
-
-def _batch_bodies(call: Call) -> list[models.PlaceOrder]:
-    document = call.document()
-    orders = document.get("orders")
-    if (
-        set(document) != {"orders"}
-        or not isinstance(orders, list)
-        or not 1 <= len(orders) <= models.BATCH_MAX
-    ):
-        field = FieldError("/orders", f"the one field of the body: a list of 1..{models.BATCH_MAX} orders")
-        raise ApiError(ErrorCode.INVALID_ARGUMENT, fields=[field])
-    return [parsed(models.PlaceOrder, item, f"/orders/{number}") for number, item in enumerate(orders)]
 
 
 def _batch_item(body: models.PlaceOrder, number: int, key: str) -> order_pb2.OrderCommand:

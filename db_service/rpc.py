@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from db_service import history
+from db_service import history, house
 from db_service.paging import bad_field
 from engine.state import MarketStatus, OrderStatus
 from predmarket.db.v1 import db_pb2, db_pb2_grpc
@@ -89,10 +89,37 @@ class DbServicer(db_pb2_grpc.DbServiceServicer):
         await self._market(request.market_id, context)
         return await history.trades(self._replica, request)
 
+    async def ListSettlements(
+        self, request: db_pb2.ListSettlementsRequest, context: Context
+    ) -> db_pb2.ListSettlementsResponse:
+        user_id = await self._user(context)
+        _ids(market_id=request.market_id)
+        return await house.settlements(self._replica, user_id, request)
+
+    async def GetSolvency(
+        self, request: db_pb2.GetSolvencyRequest, context: Context
+    ) -> db_pb2.GetSolvencyResponse:
+        hidden_too = await self._is_admin(context)
+        _id("market_id", request.market_id)
+        found = await house.solvency(self._replica, request.market_id, hidden_too=hidden_too)
+        if found is None:
+            raise ApiError(ErrorCode.MARKET_NOT_FOUND)
+        return found
+
+    async def GetTreasury(
+        self, request: db_pb2.GetTreasuryRequest, context: Context
+    ) -> db_pb2.GetTreasuryResponse:
+        await self._admin(context)
+        return await house.treasury(self._primary)
+
+    async def ListRevenue(
+        self, request: db_pb2.ListRevenueRequest, context: Context
+    ) -> db_pb2.ListRevenueResponse:
+        await self._admin(context)
+        return await house.revenue(self._replica, request)
+
     async def ListAudit(self, request: db_pb2.ListAuditRequest, context: Context) -> db_pb2.ListAuditResponse:
-        caller = await self._verifier.caller(context)
-        caller.require("admin")
-        caller.require_person()
+        await self._admin(context)
         _ids(actor_id=request.actor_id)
         _texts(target=request.target, action=request.action)
         return await history.audit(self._replica, request)
@@ -101,6 +128,11 @@ class DbServicer(db_pb2_grpc.DbServiceServicer):
         caller = await self._verifier.caller(context)
         caller.require_scope(READ)
         return caller.user_id
+
+    async def _admin(self, context: Context) -> None:
+        caller = await self._verifier.caller(context)
+        caller.require("admin")
+        caller.require_person()
 
     async def _is_admin(self, context: Context) -> bool:
         """Nobody needs a token here, but one that is there must be good."""

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.api_gateway.support import Suite, User, run_suite
+from tests.api_gateway.support import UNLIMITED, Suite, User, run_suite
 
 
 @pytest.fixture
-async def suite(fresh_database: Any, nats_server: Any) -> AsyncIterator[Suite]:
-    async with run_suite(fresh_database, nats_server.url) as running:
+async def suite(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Suite]:
+    settings = {"redis_url": redis_server.url, **UNLIMITED}
+    async with run_suite(fresh_database, nats_server.url, all_settings=settings) as running:
         yield running
 
 

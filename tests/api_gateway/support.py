@@ -22,11 +22,14 @@ from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
 from runtime.ports import free_port
 from runtime.settings import ServiceSettings
+from tests.api_gateway import contract
 from tests.auth_service.support import PASSWORD, run_auth
 from tests.servers import Database
 from ws_service.settings import WsSettings
 
 POINT = 1_000_000
+UNLIMITED = {f"rate_{bucket}_per_minute": 10**6 for bucket in ("public", "trades", "cancels", "admin")}
+"""More than any test sends."""
 Serve = Callable[[Process, Any], Awaitable[None]]
 
 
@@ -73,7 +76,10 @@ class User:
             sent.setdefault("Content-Type", "application/json")
         async with self.http.request(method, self.url + path, data=data, headers=sent) as answer:
             text = await answer.read()
-            return Reply(answer.status, answer.headers, orjson.loads(text) if text else None)
+            media_type = answer.headers.get("Content-Type", "")
+            content = orjson.loads(text) if text and "json" in media_type else (text or None)
+            contract.check(method, answer.url.raw_path, answer.status, media_type, content)
+            return Reply(answer.status, answer.headers, content)
 
     async def get(self, path: str) -> Any:
         reply = await self.ask("GET", path)
@@ -149,6 +155,7 @@ async def run_suite(
         )
         shared = {
             "jwks_url": auth.jwks_url,
+            "auth_grpc": auth.address,
             "nats_url": nats_url,
             "order_grpc": orders,
             **(all_settings or {}),
@@ -171,7 +178,6 @@ async def run_suite(
                 api_gateway.process.serve,
                 GatewaySettings,
                 {
-                    "auth_grpc": auth.address,
                     "db_grpc": f"127.0.0.1:{db_port}",
                     "http_port": http_port,
                     "ws_url": ws_url,

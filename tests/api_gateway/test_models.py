@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api_gateway import models
+from api_gateway import admin_models, models
 from api_gateway.administration import edited_terms
 from api_gateway.checks import parsed, parsed_query
 from api_gateway.trading import place_request
@@ -87,9 +87,9 @@ def test_a_query_is_read_from_its_texts() -> None:
 def test_an_edit_keeps_what_it_does_not_name() -> None:
     market = common_pb2.Market(question="Q?", description="d", fee_bps=0, tick_micros=10_000, closes_at=5)
     market.liquidity_micros, market.initial_probability_micros = 7, 500_000
-    terms = edited_terms(market, parsed(models.EditTerms, {"description": "new"}))
+    terms = edited_terms(market, parsed(admin_models.EditTerms, {"description": "new"}))
     assert (terms.question, terms.description, terms.fee_bps, terms.closes_at) == ("Q?", "new", 0, 5)
-    assert edited_terms(market, parsed(models.EditTerms, {"closes_at": None})).closes_at == 0
+    assert edited_terms(market, parsed(admin_models.EditTerms, {"closes_at": None})).closes_at == 0
 
 
 def test_an_amendment_changes_something() -> None:

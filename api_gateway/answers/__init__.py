@@ -1,0 +1,1 @@
+"""What the API answers, as its documents say it. Nothing is built from these models; tests hold answers to them."""
