@@ -24,11 +24,23 @@ class Message:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class MarketFigures:
+    """What the public may know of a market beside its levels, as an event left it. `last_price_micros` 0: no trade."""
+
+    status: str
+    pool_yes: int
+    pool_no: int
+    probability_micros: int
+    last_price_micros: int
+    collateral: int
+
+
 def message(subject: str, message_id: str, content: Mapping[str, Any]) -> Message:
     return Message(subject, message_id, orjson.dumps(content))
 
 
-def book(events: Sequence[Event], pool: tuple[int, int], status: str) -> Message:
+def book(events: Sequence[Event], figures: MarketFigures) -> Message:
     """Consecutive events of one market in one message; later levels win."""
     first, last = events[0], events[-1]
     levels: dict[tuple[int, str], int] = {}
@@ -44,8 +56,11 @@ def book(events: Sequence[Event], pool: tuple[int, int], status: str) -> Message
         "seq": last.seq,
         "time": last.time,
         "levels": [[price, quantity, side] for (price, side), quantity in levels.items()],
-        "pool": {"yes_micros": pool[0], "no_micros": pool[1]},
-        "status": status,
+        "pool": {"yes_micros": figures.pool_yes, "no_micros": figures.pool_no},
+        "probability_micros": figures.probability_micros,
+        "last_price_micros": figures.last_price_micros,
+        "collateral_micros": figures.collateral,
+        "status": figures.status,
     }
     market_id = last.market_id
     return message(f"market.{market_id}.book", f"{market_id}:book:{first.seq - 1}:{last.seq}", content)

@@ -15,12 +15,13 @@ from nats.js.errors import Error as JetStreamError
 from db_service.store import loading
 from engine.core import is_system_stream
 from engine.events import Event, decode
+from engine.pool import probability
 from engine.replay import new_order
 from engine.state import MarketStatus, Order
 from order_service import messages
 from order_service.failpoints import FailPoints
 from order_service.fresh_events import FreshEvents
-from order_service.messages import Message
+from order_service.messages import MarketFigures, Message
 from order_service.metrics import RELAY_BEHIND
 from runtime.bus import ensure_stream, open_bus
 from runtime.logs import get_logger
@@ -101,7 +102,7 @@ class Relay:
         self._fail_points = fail_points
         self._fresh = FreshEvents()
         self._woken = asyncio.Event()
-        self._pools: dict[str, tuple[tuple[int, int], str]] = {}
+        self._figures: dict[str, MarketFigures] = {}
         self._last_trades: dict[str, int] = {}
 
     def committed(self, first_commit_seq: int, events: Sequence[Event]) -> None:
@@ -203,8 +204,7 @@ class Relay:
         for market_id, its_events in by_market.items():
             for traded in _in_parts([event for event in its_events if event.effects.trades]):
                 made.append(messages.trades(traded, await self._previous_trade(traded)))
-            pool, status = await self._pool_of(market_id, its_events)
-            made.append(messages.book(its_events, pool, status))
+            made.append(messages.book(its_events, await self._figures_of(market_id, its_events)))
         return made
 
     async def _identities(self, events: Sequence[Event]) -> dict[str, Order]:
@@ -250,20 +250,48 @@ class Relay:
         )
         return closes_at
 
-    async def _pool_of(self, market_id: str, events: Sequence[Event]) -> tuple[tuple[int, int], str]:
+    async def _figures_of(self, market_id: str, events: Sequence[Event]) -> MarketFigures:
         """As the last of these events left them; after a restart, where none says, as they are now."""
         for event in reversed(events):
             after = event.effects.market
             if after is not None:
-                self._pools[market_id] = ((after.pool_yes, after.pool_no), after.status)
+                self._figures[market_id] = MarketFigures(
+                    status=after.status,
+                    pool_yes=after.pool_yes,
+                    pool_no=after.pool_no,
+                    probability_micros=_probability(
+                        after.pool_yes, after.pool_no, after.closing_probability_micros
+                    ),
+                    last_price_micros=after.last_price_micros,
+                    collateral=after.collateral,
+                )
                 break
-        if market_id not in self._pools:
+        if market_id not in self._figures:
             row = await self._pool.fetchrow(
-                "SELECT pool_yes_micros, pool_no_micros, status FROM markets WHERE market_id = $1", market_id
+                """
+                SELECT status, pool_yes_micros, pool_no_micros, closing_probability_micros, last_price_micros,
+                       collateral_micros
+                FROM markets WHERE market_id = $1
+                """,
+                market_id,
             )
             assert row is not None
-            self._pools[market_id] = ((row["pool_yes_micros"], row["pool_no_micros"]), row["status"])
-        return self._pools[market_id]
+            self._figures[market_id] = MarketFigures(
+                status=row["status"],
+                pool_yes=row["pool_yes_micros"],
+                pool_no=row["pool_no_micros"],
+                probability_micros=_probability(
+                    row["pool_yes_micros"], row["pool_no_micros"], row["closing_probability_micros"]
+                ),
+                last_price_micros=row["last_price_micros"],
+                collateral=row["collateral_micros"],
+            )
+        return self._figures[market_id]
+
+
+def _probability(pool_yes: int, pool_no: int, closing_micros: int) -> int:
+    """Of the pool, or the last one of a closed pool; 0: a market that was never opened."""
+    return probability(pool_yes, pool_no) if pool_yes and pool_no else closing_micros
 
 
 def _in_parts(events: Sequence[Event]) -> list[list[Event]]:

@@ -7,47 +7,90 @@ from aiohttp import web
 
 from runtime.clock import Clock
 from runtime.errors import ApiError, ErrorCode
+from runtime.identity import Identity
+from runtime.surprises import as_api_error
 from runtime.tracing import begin_request, current_trace_id
+from ws_service.access import Access, api_key_of
 from ws_service.hub import Hub
 from ws_service.session import MESSAGE_MAX_BYTES, PROTOCOL, Session
 from ws_service.settings import WsSettings
-from ws_service.socket import Socket, transport_of
+from ws_service.socket import CLOSE_TRY_LATER, Backlog, Socket, transport_of
 
 PATH = "/ws/v1"
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-def make_app(hub: Hub, settings: WsSettings, clock: Clock) -> web.Application:
-    """One route."""
-    allowed = frozenset(origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip())
+class Door:
+    """Lets clients in."""
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    def __init__(
+        self, hub: Hub, access: Access, backlog: Backlog, settings: WsSettings, clock: Clock
+    ) -> None:
+        self._hub = hub
+        self._access = access
+        self._backlog = backlog
+        self._settings = settings
+        self._clock = clock
+        self._allowed = frozenset(
+            origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()
+        )
+
+    def app(self) -> web.Application:
+        """One route."""
+        app = web.Application()
+        app.router.add_get(PATH, self._handle, allow_head=False)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         begin_request(PATH, {name.lower(): value for name, value in request.headers.items()}).end()
-        refusal = _refusal(request, hub, settings, allowed)
-        if refusal is not None:
-            return _problem(refusal)
-        return await _serve(request, hub, settings, clock)
+        try:
+            self._check(request)
+            identity = await self._identity(request)
+        except Exception as error:  # before the upgrade a browser's page and a proxy see a status
+            return _problem(as_api_error(error))
+        return await self._serve(request, identity)
 
-    app = web.Application()
-    app.router.add_get(PATH, handle, allow_head=False)
-    return app
+    def _check(self, request: web.Request) -> None:
+        """Raises ApiError."""
+        origin = request.headers.get("Origin")
+        if origin is not None and not _is_allowed(origin, self._allowed):
+            raise ApiError(ErrorCode.FORBIDDEN, "this Origin is not on the list")
+        if self._hub.is_draining or len(self._hub.sockets) >= self._settings.sockets_max:
+            raise ApiError(ErrorCode.OVERLOADED)
+        offered = request.headers.get("Sec-WebSocket-Protocol")
+        if offered is not None and PROTOCOL not in {name.strip() for name in offered.split(",")}:
+            raise ApiError(ErrorCode.MALFORMED_REQUEST, f"the subprotocol is {PROTOCOL}")
+        if not web.WebSocketResponse(protocols=(PROTOCOL,)).can_prepare(request).ok:
+            raise ApiError(ErrorCode.MALFORMED_REQUEST, "a WebSocket handshake is expected")
 
+    async def _identity(self, request: web.Request) -> Identity | None:
+        """Of a client that says who it is at once. Raises ApiError."""
+        values = request.headers.getall("Authorization", [])
+        if len(values) > 1:
+            raise ApiError(ErrorCode.UNAUTHENTICATED)
+        return await self._access.of_header(values[0]) if values else None
 
-def _refusal(
-    request: web.Request, hub: Hub, settings: WsSettings, allowed: frozenset[str]
-) -> ApiError | None:
-    """Decided before the upgrade, so that a browser's page and a proxy see a status."""
-    origin = request.headers.get("Origin")
-    if origin is not None and not _is_allowed(origin, allowed):
-        return ApiError(ErrorCode.FORBIDDEN, "this Origin is not on the list")
-    if hub.is_draining or len(hub.sockets) >= settings.sockets_max:
-        return ApiError(ErrorCode.OVERLOADED)
-    offered = request.headers.get("Sec-WebSocket-Protocol")
-    if offered is not None and PROTOCOL not in {name.strip() for name in offered.split(",")}:
-        return ApiError(ErrorCode.MALFORMED_REQUEST, f"the subprotocol is {PROTOCOL}")
-    if not web.WebSocketResponse(protocols=(PROTOCOL,)).can_prepare(request).ok:
-        return ApiError(ErrorCode.MALFORMED_REQUEST, "a WebSocket handshake is expected")
-    return None
+    async def _serve(self, request: web.Request, identity: Identity | None) -> web.StreamResponse:
+        # Uncompressed, so that one frame serves every socket; pings are answered by the session, which counts them.
+        response = web.WebSocketResponse(
+            protocols=(PROTOCOL,), compress=False, max_msg_size=MESSAGE_MAX_BYTES, autoping=False
+        )
+        await response.prepare(request)
+        socket = Socket(response, transport_of(request), self._backlog)
+        if identity is not None:
+            socket.identity = identity
+            socket.api_key = api_key_of(request.headers["Authorization"])
+        if self._hub.is_draining:  # since the look before the upgrade
+            socket.close(CLOSE_TRY_LATER, "try again later")
+            await socket.closed()
+            return response
+        self._hub.add(socket)
+        try:
+            await Session(self._hub, self._access, socket, response, self._settings, self._clock).run()
+        finally:
+            socket.gone()
+            self._hub.remove(socket)
+        return response
 
 
 def _is_allowed(origin: str, allowed: frozenset[str]) -> bool:
@@ -59,22 +102,6 @@ def _is_allowed(origin: str, allowed: frozenset[str]) -> bool:
         return False
     host = parts.netloc.rsplit(":", 1)[0] if not parts.netloc.endswith("]") else parts.netloc
     return parts.scheme in ("http", "https") and host in LOCAL_HOSTS
-
-
-async def _serve(request: web.Request, hub: Hub, settings: WsSettings, clock: Clock) -> web.StreamResponse:
-    # Uncompressed, so that one frame serves every socket; pings are answered by the session, which counts them.
-    response = web.WebSocketResponse(
-        protocols=(PROTOCOL,), compress=False, max_msg_size=MESSAGE_MAX_BYTES, autoping=False
-    )
-    await response.prepare(request)
-    socket = Socket(response, transport_of(request))
-    hub.add(socket)
-    try:
-        await Session(hub, socket, response, settings, clock).run()
-    finally:
-        socket.gone()
-        hub.remove(socket)
-    return response
 
 
 def _problem(error: ApiError) -> web.Response:

@@ -9,6 +9,16 @@ Levels = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """A market beside its book, as event `seq` left it. `last_price_micros` 0: nobody has traded."""
+
+    seq: int
+    probability_micros: int
+    last_price_micros: int
+    collateral_micros: int
+
+
+@dataclass(frozen=True, slots=True)
 class BookMessage:
     """What changed between two events of a market, as the bus tells it. Quantity 0: the level is gone."""
 
@@ -20,6 +30,7 @@ class BookMessage:
     asks: Mapping[int, int]
     pool_yes_micros: int
     pool_no_micros: int
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from runtime.clock import to_rfc3339
-from ws_service.book import BookMessage
+from ws_service import frames
+from ws_service.book import BookMessage, Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,31 @@ class StatusMessage:
     fields: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class UserMessage:
+    """What one event changed for one user: frames numbered from `first_seq`, without gaps, as they go out."""
+
+    first_seq: int
+    last_seq: int
+    frames: tuple[bytes, ...]
+
+    def after(self, user_seq: int) -> tuple[bytes, ...]:
+        """The frames with higher numbers."""
+        return self.frames[max(0, user_seq + 1 - self.first_seq) :]
+
+
+TIMES = ("time", "expires_at", "created_at", "updated_at")
+EMPTY_IS_NULL = (
+    "client_order_id",
+    "price_micros",
+    "amount_micros",
+    "average_price_micros",
+    "reason",
+    "self_trade",
+)
+"""Of an order: empty or 0 on the bus means that there is none, which is null for clients, as over REST."""
+
+
 def book_message(data: bytes) -> BookMessage:
     """Raises ValueError, KeyError or TypeError."""
     document = orjson.loads(data)
@@ -43,6 +69,12 @@ def book_message(data: bytes) -> BookMessage:
         asks=sides["ask"],
         pool_yes_micros=document["pool"]["yes_micros"],
         pool_no_micros=document["pool"]["no_micros"],
+        figures=Figures(
+            seq=document["seq"],
+            probability_micros=document["probability_micros"],
+            last_price_micros=document["last_price_micros"],
+            collateral_micros=document["collateral_micros"],
+        ),
     )
 
 
@@ -73,3 +105,24 @@ def shown_time(value: Any) -> str | None:
     if isinstance(value, str):
         return value
     return to_rfc3339(value) if value else None
+
+
+def user_message(data: bytes) -> UserMessage:
+    """Raises ValueError, KeyError or TypeError."""
+    document = orjson.loads(data)
+    rows = document["frames"]
+    first = rows[0]["user_seq"]
+    if [row["user_seq"] for row in rows] != list(range(first, document["user_seq"] + 1)):
+        raise ValueError("user_seq has gaps")
+    return UserMessage(first, document["user_seq"], tuple(_user_frame(row) for row in rows))
+
+
+def _user_frame(row: dict[str, Any]) -> bytes:
+    shown: dict[str, Any] = {
+        name: shown_time(value) if name in TIMES else value for name, value in row.items()
+    }
+    for name in EMPTY_IS_NULL:
+        if row["type"] == "user.order" and not row[name]:
+            shown[name] = None
+    kind = shown.pop("type")
+    return frames.message(kind, **shown)

@@ -27,14 +27,15 @@ def message(type_: str, /, **fields: Any) -> bytes:
     return framed(orjson.dumps({"type": type_, **fields}))
 
 
-def error(refusal: ApiError, request_id: int | str | None) -> bytes:
-    """A command that was refused."""
+def error(refusal: ApiError, request_id: int | str | None, **about: str) -> bytes:
+    """A command that was refused; without an id, news of what is missing, `about` saying where."""
     return message(
         "error",
         id=request_id,
         code=str(refusal.code),
         message=refusal.message,
         retryable=refusal.code.retryable,
+        **about,
     )
 
 

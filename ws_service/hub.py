@@ -1,30 +1,34 @@
-"""Who follows what: feeds by market, status by market, and all sockets for heartbeats and the goaway."""
+"""Who follows what: markets, users, status, and all sockets for heartbeats and the goaway."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from datetime import timedelta
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from runtime.clock import Clock, to_rfc3339
 from runtime.errors import ApiError, ErrorCode
 from runtime.logs import get_logger
 from ws_service import frames
-from ws_service.bus_messages import book_message, status_message, trade_message
+from ws_service.bus_handlers import listen
+from ws_service.bus_messages import book_message, status_message, trade_message, user_message
+from ws_service.fan_out import slices
 from ws_service.feed import MarketFeed
-from ws_service.metrics import BAD_BUS_MESSAGES, SOCKETS
-from ws_service.socket import CLOSE_GOING_AWAY, Socket
-from ws_service.sources import Sources
+from ws_service.feeds import Feeds
+from ws_service.metrics import SOCKETS
+from ws_service.socket import CLOSE_GOING_AWAY, Backlog, Socket
+from ws_service.sources import Sources, user_subject
+from ws_service.status import EVERY, StatusBoard
+from ws_service.tickers import AllTickers
+from ws_service.user_feed import UserFeed
 
 log = get_logger(__name__)
 
-EVERY = "*"
 TICK_SECONDS = 0.05
-STATUS_SEQS_MAX = 100_000
 STATUS_SUBJECT = "market.*.status"
+DEAD_LINE_SECONDS = 30.0
+"""A broken connection to the bus is noticed so late, at most: what was told since then may have been missed."""
 
 Begin = Callable[[Socket | None], None]
 
@@ -32,27 +36,32 @@ Begin = Callable[[Socket | None], None]
 class Hub:
     """Used on the loop's thread only."""
 
-    def __init__(self, bus: Client, sources: Sources, *, clock: Clock, merge_seconds: float) -> None:
+    def __init__(
+        self, bus: Client, sources: Sources, backlog: Backlog, *, clock: Clock, merge_seconds: float
+    ) -> None:
         self.sockets: set[Socket] = set()
         self.is_draining = False
         self._bus = bus
         self._sources = sources
+        self._backlog = backlog
         self._clock = clock
         self._merge_seconds = merge_seconds
-        self._feeds: dict[str, MarketFeed] = {}
-        self._starting: dict[str, asyncio.Task[MarketFeed]] = {}
-        self._subscriptions: dict[str, list[Subscription]] = {}
-        self._status: defaultdict[str, set[Socket]] = defaultdict(set)
-        self._status_seqs: dict[str, int] = {}
+        self._status = StatusBoard(clock)
+        self._markets = Feeds(self._open_market)
+        self._users = Feeds(self._open_user)
+        self._tickers = AllTickers(bus, self._markets)
+        self._is_looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Status messages are few: one subscription for all markets."""
-        await self._bus.subscribe(STATUS_SUBJECT, cb=_checked(self._on_status))
+        await listen(self._bus, STATUS_SUBJECT, lambda data: self._status.take(status_message(data)))
+        await self._bus.flush()
 
     async def stop(self) -> None:
         """Ends every feed."""
-        for market_id in tuple(self._feeds):
-            await self._end(market_id)
+        await self._tickers.stop()
+        await self._markets.stop()
+        await self._users.stop()
 
     def add(self, socket: Socket) -> None:
         self.sockets.add(socket)
@@ -69,71 +78,91 @@ class Hub:
         """Gets ready to follow; call the answer with the socket, or None to let go. Raises ApiError."""
         if channel == "status":
             return await self._prepare_status(market_id)
-        feed = await self._feed(market_id)
+        if (channel, market_id) == ("ticker", EVERY):
+            return await self._prepare_all_tickers()
+        feed = await self._markets.pinned(market_id)
 
         def begin(socket: Socket | None) -> None:
-            key = (channel, market_id)
-            if socket is None or socket.is_closing or key in socket.subscriptions:
+            if socket is None or not _is_new(socket, channel, market_id):
                 feed.pins -= 1  # an unpinned feed ends at the next tick
-                return
-            socket.subscriptions.add(key)
-            if channel == "book":
-                feed.follow_book(socket)
             else:
-                feed.trade_sockets.add(socket)
+                feed.follow(channel, socket)
 
         return begin
 
-    def unsubscribe(self, socket: Socket, channel: str, market_id: str) -> None:
-        """Of what is not followed: nothing."""
-        if (channel, market_id) not in socket.subscriptions:
+    async def prepare_user(self, user_id: str, since_seq: int | None) -> tuple[int | None, Begin]:
+        """The same for the own events, and the number they are told from (None: whatever comes next)."""
+        feed = await self._users.pinned(user_id)
+        try:
+            place = await feed.place(since_seq)
+        except BaseException:
+            feed.pins -= 1
+            raise
+
+        def begin(socket: Socket | None) -> None:
+            if socket is None or not _is_new(socket, "user", user_id):
+                feed.let_go(place)
+                feed.pins -= 1
+            else:
+                feed.follow(socket, place)
+
+        return place.after_seq, begin
+
+    def unsubscribe(self, socket: Socket, channel: str, name: str) -> None:
+        """Of what is not followed: nothing. `name`: the market, `*`, or the user."""
+        if (channel, name) not in socket.subscriptions:
             return
-        socket.subscriptions.discard((channel, market_id))
+        socket.subscriptions.discard((channel, name))
         if channel == "status":
-            self._status[market_id].discard(socket)
-            if not self._status[market_id]:
-                del self._status[market_id]
-            return
-        feed = self._feeds[market_id]
-        if channel == "book":
-            feed.leave_book(socket)
+            self._status.leave(socket, name)
+        elif channel == "user":
+            user = self._users.get(name)
+            if user is not None:  # else all feeds have ended, because the process stops
+                user.sockets.pop(socket)
+                user.pins -= 1
+        elif name == EVERY:
+            self._tickers.leave(socket)
         else:
-            feed.trade_sockets.discard(socket)
-        feed.pins -= 1
+            feed = self._markets.get(name)
+            if feed is not None:
+                feed.leave(channel, socket)
+                feed.pins -= 1
 
     def snapshot(self, socket: Socket, market_id: str) -> None:
         """Raises INVALID_ARGUMENT when the book is not followed."""
-        if ("book", market_id) not in socket.subscriptions:
+        feed = self._markets.get(market_id)
+        if feed is None or ("book", market_id) not in socket.subscriptions:
             raise ApiError(ErrorCode.INVALID_ARGUMENT, "subscribe to the market's book first")
-        self._feeds[market_id].give_snapshot(socket)
+        feed.give_anew("book", socket)
 
     async def tick(self) -> None:
-        """For ever: slow sockets that caught up get snapshots, unused feeds end, and after the bus was away every
-        book is read anew."""
+        """For ever: slow sockets that caught up are given the present state, unused feeds end, and after the bus was
+        away everything is looked at anew."""
         reconnects = self._bus.stats["reconnects"]
+        connected_at = self._clock.monotonic_seconds()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for socket in [socket for socket in self.sockets if socket.is_slow or socket.behind]:
-                if socket.catch_up():
-                    for market_id in tuple(socket.behind):
-                        if market_id in self._feeds:
-                            self._feeds[market_id].give_snapshot(socket)
+            for socket in tuple(self._backlog.slow):
+                self._let_catch_up(socket)
             if self._bus.stats["reconnects"] != reconnects:
                 reconnects = self._bus.stats["reconnects"]
-                for feed in self._feeds.values():
-                    feed.reload()
-            for feed in [feed for feed in self._feeds.values() if feed.pins == 0]:
-                await self._end(feed.market_id)
+                away_seconds = self._clock.monotonic_seconds() - connected_at
+                self._look_anew(timedelta(seconds=away_seconds + DEAD_LINE_SECONDS))
+            if self._bus.is_connected:
+                connected_at = self._clock.monotonic_seconds()
+            await self._tickers.settle()
+            await self._markets.end_unused()
+            await self._users.end_unused()
 
     async def beat(self, seconds: float) -> None:
-        """For ever: a heartbeat to everybody."""
+        """For ever: a heartbeat to everybody, in each interval, spread over it."""
         while True:
-            await asyncio.sleep(seconds)
-            frame = frames.message("heartbeat", time=to_rfc3339(self._clock.now_micros()))
-            for number, socket in enumerate(tuple(self.sockets)):
-                socket.send(frame)
-                if number % 200 == 199:
-                    await asyncio.sleep(0)
+            parts = list(slices(tuple(self.sockets))) or [()]
+            for part in parts:
+                frame = frames.message("heartbeat", time=to_rfc3339(self._clock.now_micros()))
+                for socket in part:
+                    socket.send(frame)
+                await asyncio.sleep(seconds / len(parts))
 
     async def drain(self, spread_seconds: float) -> None:
         """Tells everybody to come back elsewhere, then closes, spread so that they do not all return at once."""
@@ -142,102 +171,88 @@ class Hub:
         for number, socket in enumerate(sockets):
             share = spread_seconds * number / len(sockets)
             socket.send(frames.message("goaway", reconnect_after_ms=round(share * 1_000)))
-        pause = min(0.05, spread_seconds / max(1, len(sockets)))
-        for socket in sockets:
-            socket.close(CLOSE_GOING_AWAY, "going away")
-            await asyncio.sleep(pause)
+        steps = max(1, round(spread_seconds / TICK_SECONDS))
+        for step in range(steps):
+            for socket in sockets[step::steps]:
+                socket.close(CLOSE_GOING_AWAY, "going away")
+            await asyncio.sleep(spread_seconds / steps)
         await asyncio.gather(*(socket.closed() for socket in sockets))
+
+    def _let_catch_up(self, socket: Socket) -> None:
+        if not socket.catch_up():
+            return
+        for channel, market_id in tuple(socket.behind):
+            feed = self._markets.get(market_id)
+            if feed is not None:
+                feed.give_anew(channel, socket)
+            socket.behind.discard((channel, market_id))
+
+    def _look_anew(self, reach: timedelta) -> None:
+        for feed in self._markets.all():
+            feed.reload()
+        for user in self._users.all():
+            user.look()
+        if self._is_looking is None or self._is_looking.done():
+            self._is_looking = asyncio.create_task(self._look_for_statuses(reach), name="statuses")
+
+    async def _look_for_statuses(self, reach: timedelta) -> None:
+        self._status.take_all(await self._sources.statuses(reach))
 
     async def _prepare_status(self, market_id: str) -> Begin:
         """A named market's present status comes first."""
-        fields = None if market_id == EVERY else await self._sources.status(market_id)
+        present = None if market_id == EVERY else await self._sources.status(market_id)
 
         def begin(socket: Socket | None) -> None:
-            if socket is None or socket.is_closing or ("status", market_id) in socket.subscriptions:
-                return
-            socket.subscriptions.add(("status", market_id))
-            self._status[market_id].add(socket)
-            if fields is not None:
-                socket.send(frames.message("status", time=to_rfc3339(self._clock.now_micros()), **fields))
+            if socket is not None and _is_new(socket, "status", market_id):
+                self._status.follow(socket, market_id, present)
 
         return begin
 
-    async def _feed(self, market_id: str) -> MarketFeed:
-        """Pinned for the caller. Several who ask at once share one start."""
-        feed = self._feeds.get(market_id)
-        if feed is None:
-            starting = self._starting.get(market_id)
-            if starting is None:
-                starting = asyncio.create_task(self._start(market_id), name=f"start {market_id}")
-                self._starting[market_id] = starting
-            feed = await asyncio.shield(starting)
-            if self._feeds.get(market_id) is not feed:  # it ended between its start and our turn
-                return await self._feed(market_id)
-        feed.pins += 1
-        return feed
+    async def _prepare_all_tickers(self) -> Begin:
+        await self._tickers.listen()
 
-    async def _start(self, market_id: str) -> MarketFeed:
+        def begin(socket: Socket | None) -> None:
+            if socket is None or not _is_new(socket, "ticker", EVERY):
+                self._tickers.let_go()
+            else:
+                self._tickers.follow(socket)
+
+        return begin
+
+    async def _open_market(self, market_id: str, subscriptions: list[Subscription]) -> MarketFeed:
         """Messages first, then the book: what comes between is held by the feed."""
         feed = MarketFeed(
             market_id,
-            load=self._sources.book,
+            load=self._sources.market,
             recover=self._sources.trades,
             merge_seconds=self._merge_seconds,
+            everywhere=self._tickers.sockets,
         )
-
-        async def on_book(message: Msg) -> None:
-            feed.on_book(book_message(message.data))
-
-        async def on_trade(message: Msg) -> None:
-            feed.on_trade(trade_message(message.data))
-
-        subscriptions: list[Subscription] = []
-        try:
-            for name, handler in (("book", on_book), ("trade", on_trade)):
-                subject = f"market.{market_id}.{name}"
-                subscriptions.append(await self._bus.subscribe(subject, cb=_checked(handler)))
-            await self._bus.flush()
-            await feed.start()
-        except BaseException:
-            await _unsubscribe(subscriptions)
-            raise
-        finally:
-            del self._starting[market_id]
-        self._feeds[market_id] = feed
-        self._subscriptions[market_id] = subscriptions
+        subject = f"market.{market_id}"
+        subscriptions.append(
+            await listen(self._bus, f"{subject}.book", lambda data: feed.on_book(book_message(data)))
+        )
+        subscriptions.append(
+            await listen(self._bus, f"{subject}.trade", lambda data: feed.on_trade(trade_message(data)))
+        )
+        await self._bus.flush()
+        await feed.start()
         return feed
 
-    async def _end(self, market_id: str) -> None:
-        feed = self._feeds.pop(market_id)
-        await _unsubscribe(self._subscriptions.pop(market_id))
-        await feed.stop()
-
-    async def _on_status(self, message: Msg) -> None:
-        status = status_message(message.data)
-        if status.seq <= self._status_seqs.get(status.market_id, 0):
-            return
-        self._status_seqs[status.market_id] = status.seq
-        if len(self._status_seqs) > STATUS_SEQS_MAX:
-            del self._status_seqs[next(iter(self._status_seqs))]
-        frame = frames.message("status", **status.fields)
-        for socket in self._status.get(status.market_id, set()) | self._status.get(EVERY, set()):
-            socket.send(frame)
+    async def _open_user(self, user_id: str, subscriptions: list[Subscription]) -> UserFeed:
+        feed = UserFeed(user_id, self._sources)
+        subject = user_subject(user_id)
+        subscriptions.append(
+            await listen(self._bus, subject, lambda data: feed.on_message(user_message(data)))
+        )
+        await self._bus.flush()
+        await feed.start()
+        return feed
 
 
-def _checked(handler: Callable[[Msg], Awaitable[None]]) -> Callable[[Msg], Any]:
-    """A message that does not fit must not end the subscription."""
-
-    async def handle(message: Msg) -> None:
-        try:
-            await handler(message)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            BAD_BUS_MESSAGES.inc()
-            log.error("a bus message does not fit", subject=message.subject, exc_info=error)
-
-    return handle
-
-
-async def _unsubscribe(subscriptions: list[Subscription]) -> None:
-    for subscription in subscriptions:
-        if not subscription._closed:
-            await subscription.unsubscribe()
+def _is_new(socket: Socket, channel: str, name: str) -> bool:
+    """Notes the subscription of a socket that is still there and has not got it."""
+    if socket.is_closing or (channel, name) in socket.subscriptions:
+        return False
+    socket.subscriptions.add((channel, name))
+    return True

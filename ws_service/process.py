@@ -3,10 +3,13 @@
 from runtime.bus import open_bus
 from runtime.lifecycle import Process
 from runtime.order_shards import OrderShards, addresses_of
-from ws_service.app import make_app
+from ws_service.access import Access
+from ws_service.app import Door
 from ws_service.hub import Hub
 from ws_service.settings import WsSettings
+from ws_service.socket import Backlog
 from ws_service.sources import Sources
+from ws_service.streams import Streams
 
 
 async def serve(process: Process, settings: WsSettings) -> None:
@@ -14,17 +17,26 @@ async def serve(process: Process, settings: WsSettings) -> None:
     bus = await process.enter(open_bus(settings.nats_url.get_secret_value(), name=process.instance))
     orders = OrderShards(addresses_of(settings.order_grpc))
     process.on_stop(orders.close)
-    sources = Sources(orders, bus)
-    hub = Hub(bus, sources, clock=process.clock, merge_seconds=settings.merge_seconds)
+    access = Access(process.token_verifier(), settings.redis_url.get_secret_value())
+    process.on_stop(access.close)
+    backlog = Backlog(settings.backlog_bytes)
+    hub = Hub(
+        bus,
+        Sources(orders, Streams(bus)),
+        backlog,
+        clock=process.clock,
+        merge_seconds=settings.merge_seconds,
+    )
     process.on_stop(hub.stop)
     await hub.start()
-    process.spawn(hub.tick(), name="slow sockets")
+    process.spawn(hub.tick(), name="slow sockets and unused feeds")
     process.spawn(hub.beat(settings.heartbeat_seconds), name="heartbeats")
+    process.spawn(access.watch(lambda: hub.sockets), name="ended credentials")
 
     async def nats_answers() -> bool:
         return bool(bus.is_connected)
 
     process.ready_when("nats", nats_answers)
-    app = make_app(hub, settings, process.clock)
-    await process.serve_http(app, host=settings.http_host, port=settings.http_port)
+    door = Door(hub, access, backlog, settings, process.clock)
+    await process.serve_http(door.app(), host=settings.http_host, port=settings.http_port)
     process.on_stop(lambda: hub.drain(settings.goaway_spread_seconds))

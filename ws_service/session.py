@@ -2,15 +2,28 @@
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
 from runtime.clock import Clock, to_rfc3339
 from runtime.errors import ApiError
 from runtime.errors import ErrorCode as Code
+from runtime.identity import Identity
 from runtime.surprises import as_api_error
 from ws_service import frames
-from ws_service.commands import Command, List, Ping, Snapshot, Subscribe, Unsubscribe, command_of, id_of
+from ws_service.access import Access
+from ws_service.commands import (
+    Authenticate,
+    Command,
+    List,
+    Ping,
+    Snapshot,
+    Subscribe,
+    Unsubscribe,
+    command_of,
+    id_of,
+)
 from ws_service.hub import Hub
 from ws_service.settings import WsSettings
 from ws_service.socket import CLOSE_POLICY, CLOSE_RATE_LIMITED, Socket
@@ -18,15 +31,23 @@ from ws_service.socket import CLOSE_POLICY, CLOSE_RATE_LIMITED, Socket
 PROTOCOL = "predmarket.v1.json"
 MESSAGE_MAX_BYTES = 32 * 1024
 RATE_WINDOW_SECONDS = 1.0
+MICROS_PER_SECOND = 1_000_000
 
 
 class Session:
     """Lives as long as the socket."""
 
     def __init__(
-        self, hub: Hub, socket: Socket, response: web.WebSocketResponse, settings: WsSettings, clock: Clock
+        self,
+        hub: Hub,
+        access: Access,
+        socket: Socket,
+        response: web.WebSocketResponse,
+        settings: WsSettings,
+        clock: Clock,
     ) -> None:
         self._hub = hub
+        self._access = access
         self._socket = socket
         self._response = response
         self._settings = settings
@@ -37,7 +58,7 @@ class Session:
         """Until either side closes."""
         self._greet()
         timer = asyncio.get_running_loop().call_later(
-            self._settings.first_command_seconds, self._check_subscribed
+            self._settings.first_command_seconds, self._check_has_begun
         )
         try:
             async for message in self._response:
@@ -70,19 +91,20 @@ class Session:
 
     async def _answer(self, command: Command) -> None:
         match command:
+            case Subscribe(channel="user"):
+                await self._subscribe_user(command)
             case Subscribe():
                 await self._subscribe(command)
             case Unsubscribe():
-                for market_id in command.market_ids:
-                    self._hub.unsubscribe(self._socket, command.channel, market_id)
-                self._say("unsubscribed", command.id, channel=command.channel, market_ids=command.market_ids)
+                self._unsubscribe(command)
             case Snapshot():
                 for market_id in command.market_ids:
                     self._hub.snapshot(self._socket, market_id)
+            case Authenticate():
+                await self._authenticate(command)
             case List():
                 rows = sorted(self._socket.subscriptions)
-                items = [{"channel": channel, "market_id": market_id} for channel, market_id in rows]
-                self._say("list", command.id, subscriptions=items)
+                self._say("list", command.id, subscriptions=[_shown(*row) for row in rows])
             case Ping():
                 self._say("pong", command.id, time=to_rfc3339(self._clock.now_micros()))
 
@@ -93,9 +115,7 @@ class Session:
             for market_id in dict.fromkeys(command.market_ids)
             if (command.channel, market_id) not in self._socket.subscriptions
         ]
-        if len(self._socket.subscriptions) + len(wanted) > self._settings.subscriptions_max:
-            limit = self._settings.subscriptions_max
-            raise ApiError(Code.INVALID_ARGUMENT, f"at most {limit} subscriptions per socket")
+        self._check_room(len(wanted))
         outcomes = await asyncio.gather(
             *(self._hub.prepare(command.channel, market_id) for market_id in wanted), return_exceptions=True
         )
@@ -108,6 +128,48 @@ class Session:
         self._say("subscribed", command.id, channel=command.channel, market_ids=command.market_ids)
         for begin in begins:
             begin(self._socket)
+
+    async def _subscribe_user(self, command: Subscribe) -> None:
+        """The own events; who follows them already begins anew where it says."""
+        identity = self._identity()
+        self._hub.unsubscribe(self._socket, "user", identity.user_id)
+        self._check_room(1)
+        from_seq, begin = await self._hub.prepare_user(identity.user_id, command.since_user_seq)
+        self._say("subscribed", command.id, channel="user", user_seq=from_seq)
+        begin(self._socket)
+
+    def _unsubscribe(self, command: Unsubscribe) -> None:
+        if command.channel == "user":
+            self._hub.unsubscribe(self._socket, "user", self._identity().user_id)
+            self._say("unsubscribed", command.id, channel="user")
+            return
+        for market_id in command.market_ids:
+            self._hub.unsubscribe(self._socket, command.channel, market_id)
+        self._say("unsubscribed", command.id, channel=command.channel, market_ids=command.market_ids)
+
+    async def _authenticate(self, command: Authenticate) -> None:
+        """Also for who has done so before: a newer ticket of the same user lets the socket live on."""
+        identity = await self._access.of_ticket(command.ticket)
+        known = self._socket.identity
+        if known is not None and known.user_id != identity.user_id:
+            raise ApiError(Code.FORBIDDEN, "this socket belongs to another user: open another one")
+        self._socket.identity, self._socket.api_key = identity, None
+        self._say(
+            "authenticated",
+            command.id,
+            user_id=identity.user_id,
+            expires_at=to_rfc3339(identity.expires_at_seconds * MICROS_PER_SECOND),
+        )
+
+    def _identity(self) -> Identity:
+        if self._socket.identity is None:
+            raise ApiError(Code.UNAUTHENTICATED)
+        return self._socket.identity
+
+    def _check_room(self, more: int) -> None:
+        limit = self._settings.subscriptions_max
+        if len(self._socket.subscriptions) + more > limit:
+            raise ApiError(Code.INVALID_ARGUMENT, f"at most {limit} subscriptions per socket")
 
     def _greet(self) -> None:
         settings = self._settings
@@ -126,12 +188,12 @@ class Session:
         )
         self._socket.send(frame)
 
-    def _say(self, type_: str, request_id: int | str | None, **fields: object) -> None:
+    def _say(self, type_: str, request_id: int | str | None, **fields: Any) -> None:
         self._socket.send(frames.message(type_, id=request_id, **fields))
 
-    def _check_subscribed(self) -> None:
-        if not self._socket.subscriptions:
-            self._socket.close(CLOSE_POLICY, "subscribe first")
+    def _check_has_begun(self) -> None:
+        if not self._socket.subscriptions and self._socket.identity is None:
+            self._socket.close(CLOSE_POLICY, "subscribe or authenticate first")
 
     def _is_too_fast(self) -> bool:
         """A sliding window: never more than the limit in any second."""
@@ -140,3 +202,8 @@ class Session:
         too_fast = full and now - self._came[0] < RATE_WINDOW_SECONDS
         self._came.append(now)
         return too_fast
+
+
+def _shown(channel: str, name: str) -> dict[str, str]:
+    """The own events are the socket's owner's, so nobody needs to be named."""
+    return {"channel": channel} if channel == "user" else {"channel": channel, "market_id": name}

@@ -12,6 +12,8 @@ class WsSettings(ServiceSettings):
     http_port: int = 0
     """Where /ws/v1 listens; 0: a free port."""
     nats_url: SecretStr
+    redis_url: SecretStr
+    """Where tickets are. Away: tickets are refused with UNAVAILABLE, everything else goes on."""
     order_grpc: str
     """host:port of every order_service process, divided by commas."""
     allowed_origins: str = ""
@@ -20,10 +22,12 @@ class WsSettings(ServiceSettings):
     sockets_max: int = Field(default=12_000, ge=1)
     heartbeat_seconds: float = Field(default=15.0, gt=0)
     first_command_seconds: float = Field(default=10.0, gt=0)
-    """Time to subscribe; then 1008."""
+    """Time to subscribe or to authenticate; then 1008."""
     messages_per_second: int = Field(default=10, ge=1)
     subscriptions_max: int = Field(default=200, ge=1)
     merge_seconds: float = Field(default=0.05, gt=0)
-    """One book frame per market in this time, at most."""
+    """One book frame and one ticker per market in this time, at most."""
+    backlog_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    """What may wait for slow readers, of all sockets together; who would go beyond is closed with 1013."""
     goaway_spread_seconds: float = Field(default=3.0, ge=0)
     """A shutdown closes its sockets over this time."""

@@ -1,7 +1,8 @@
 """One client's socket: frames go straight to its transport, and a slow one waits, collapses or is closed.
 
-Book frames are never queued: a socket that is behind gets one fresh snapshot when it has caught up. Trades, status
-and answers wait in order, up to a bound; beyond it the socket is closed with 4008.
+Book and ticker frames are never queued: a socket that is behind gets one fresh frame when it has caught up. Trades,
+status, own events and answers wait in order, up to a bound; beyond it the socket is closed with 4008. All sockets
+together may let no more wait than the backlog holds; who would go beyond is closed with 1013.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
-from ws_service.metrics import CLOSED, SLOW_SOCKETS
+from runtime.identity import Identity
+from ws_service.metrics import BACKLOG_BYTES, CLOSED, SLOW_SOCKETS
 
 BUFFERED_MAX_BYTES = 256 * 1024  # in the transport; then the reader counts as slow
 BUFFERED_RESUME_BYTES = 32 * 1024
@@ -21,22 +23,55 @@ CLOSE_SECONDS = 2.0
 
 CLOSE_GOING_AWAY = 1001
 CLOSE_POLICY = 1008
+CLOSE_INTERNAL = 1011
+CLOSE_TRY_LATER = 1013
+CLOSE_AUTH_EXPIRED = 4001
 CLOSE_SLOW = 4008
 CLOSE_RATE_LIMITED = 4029
+
+Key = tuple[str, str]
+"""(channel, market id, `*`, or nothing for the own events)."""
+
+
+class Backlog:
+    """What waits for slow readers, of all sockets together."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.slow: set[Socket] = set()
+        self._bytes = 0
+        self._max_bytes = max_bytes
+
+    def add(self, bytes_more: int) -> bool:
+        """False when that is too much. Negative when something no longer waits."""
+        self._bytes += bytes_more
+        BACKLOG_BYTES.set(self._bytes)
+        return self._bytes <= self._max_bytes
+
+    def mark(self, socket: "Socket", *, slow: bool) -> None:
+        if slow:
+            self.slow.add(socket)
+        else:
+            self.slow.discard(socket)
+        SLOW_SOCKETS.set(len(self.slow))
 
 
 class Socket:
     """Used on the loop's thread only."""
 
-    def __init__(self, response: web.WebSocketResponse, transport: asyncio.Transport) -> None:
-        self.subscriptions: set[tuple[str, str]] = set()
-        """(channel, market id or *)."""
-        self.behind: set[str] = set()
-        """Markets whose book this socket must be given anew."""
+    def __init__(
+        self, response: web.WebSocketResponse, transport: asyncio.Transport, backlog: Backlog
+    ) -> None:
+        self.subscriptions: set[Key] = set()
+        self.behind: set[Key] = set()
+        """Books and tickers that this socket must be given anew."""
+        self.identity: Identity | None = None
+        self.api_key: str | None = None
+        """The `Authorization` header it came with, when that is an API key, to be looked at again."""
         self.is_closing = False
         self.close_code = 0
         self._response = response
         self._transport = transport
+        self._backlog = backlog
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._slow_since: float | None = None
@@ -47,7 +82,7 @@ class Socket:
         return self._slow_since is not None
 
     def send(self, frame: bytes) -> None:
-        """In order, and not to be lost: trades, status, answers."""
+        """In order, and not to be lost: trades, status, own events, answers."""
         if self.is_closing:
             return
         if not self._has_room():
@@ -55,15 +90,14 @@ class Socket:
         else:
             self._transport.write(frame)
 
-    def send_book(self, market_id: str, frame: bytes) -> bool:
-        """False when the socket is slow: it will need a snapshot."""
+    def send_latest(self, key: Key, frame: bytes) -> None:
+        """Of a book or a ticker: a slow socket gets a fresh one later, instead of this one."""
         if self.is_closing:
-            return True
+            return
         if not self._has_room():
-            self.behind.add(market_id)
-            return False
-        self._transport.write(frame)
-        return True
+            self.behind.add(key)
+        else:
+            self._transport.write(frame)
 
     def catch_up(self) -> bool:
         """Write what waits, as far as there is room. True when the socket is no longer slow."""
@@ -75,22 +109,21 @@ class Socket:
         while self._waiting and self._transport.get_write_buffer_size() <= BUFFERED_RESUME_BYTES:
             frame = self._waiting.popleft()
             self._waiting_bytes -= len(frame)
+            self._backlog.add(-len(frame))
             self._transport.write(frame)
         if self._waiting or self._transport.get_write_buffer_size() > BUFFERED_RESUME_BYTES:
             return False
         self._slow_since = None
-        SLOW_SOCKETS.dec()
+        self._backlog.mark(self, slow=False)
         return True
 
     def close(self, code: int, reason: str) -> None:
         """Once; a client that does not answer is cut off."""
         if self.is_closing:
             return
-        self.is_closing, self.close_code = True, code
+        self.close_code = code
         CLOSED.labels(str(code)).inc()
-        if self._slow_since is not None:
-            self._slow_since = None
-            SLOW_SOCKETS.dec()
+        self.gone()
         self._closing = asyncio.create_task(self._close(code, reason), name="close socket")
 
     async def closed(self) -> None:
@@ -99,25 +132,31 @@ class Socket:
             await self._closing
 
     def gone(self) -> None:
-        """The client has left; nothing is written any more."""
-        if not self.is_closing:
-            self.is_closing = True
-            if self._slow_since is not None:
-                self._slow_since = None
-                SLOW_SOCKETS.dec()
+        """Nothing is written any more, and nothing waits."""
+        if self.is_closing:
+            return
+        self.is_closing = True
+        self._backlog.add(-self._waiting_bytes)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self.behind.clear()
+        self._slow_since = None
+        self._backlog.mark(self, slow=False)
 
     def _has_room(self) -> bool:
         if self._slow_since is None and self._transport.get_write_buffer_size() > BUFFERED_MAX_BYTES:
             self._slow_since = asyncio.get_running_loop().time()
-            SLOW_SOCKETS.inc()
+            self._backlog.mark(self, slow=True)
         return self._slow_since is None
 
     def _wait(self, frame: bytes) -> None:
         self._waiting.append(frame)
         self._waiting_bytes += len(frame)
+        has_room = self._backlog.add(len(frame))
         if len(self._waiting) > WAITING_MAX_FRAMES or self._waiting_bytes > WAITING_MAX_BYTES:
-            self._waiting.clear()
             self.close(CLOSE_SLOW, "slow consumer")
+        elif not has_room:
+            self.close(CLOSE_TRY_LATER, "too much waits for slow readers")
 
     async def _close(self, code: int, reason: str) -> None:
         try:

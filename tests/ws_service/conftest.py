@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
-from tests.ws_service.support import Live, run_live
+from tests.ws_service.support import Live, Servers, ensure_user_events, run_live
 
 
 @pytest.fixture
-async def live(nats_server: Any) -> AsyncIterator[Live]:
-    async with run_live(nats_server.url) as running:
+def servers(nats_server: Any, redis_server: Any) -> Servers:
+    return Servers(nats_server.url, redis_server.url)
+
+
+@pytest.fixture
+async def live(servers: Servers) -> AsyncIterator[Live]:
+    async with run_live(servers) as running:
         yield running
+
+
+@pytest.fixture
+async def user_events(live: Live) -> None:
+    """The stream that the relay makes; shared by all tests of the server, so users are new in each."""
+    await ensure_user_events(live)
 
 
 @pytest.fixture

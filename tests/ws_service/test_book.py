@@ -6,9 +6,10 @@ from typing import Any
 import orjson
 
 from ws_service import frames
-from ws_service.book import Book, BookMessage, checksum
+from ws_service.book import Book, BookMessage, Figures, checksum
 from ws_service.bus_messages import book_message, status_message, trade_message
 
+FIGURES = Figures(1, 500_000, 0, 0)
 MARKET = "0190a000-0000-7000-8000-000000000001"
 
 
@@ -25,7 +26,7 @@ def new_book() -> Book:
 
 
 def change(prev_seq: int, seq: int, epoch: int = 7, **sides: Any) -> BookMessage:
-    return BookMessage(epoch, prev_seq, seq, seq, sides.get("bids", {}), sides.get("asks", {}), 1, 2)
+    return BookMessage(epoch, prev_seq, seq, seq, sides.get("bids", {}), sides.get("asks", {}), 1, 2, FIGURES)
 
 
 def test_the_checksum_is_the_published_one() -> None:
@@ -116,11 +117,14 @@ def test_the_bus_is_read_as_agreed() -> None:
                 "time": 5,
                 "levels": [[600_000, 7, "bid"], [610_000, 0, "ask"]],
                 "pool": {"yes_micros": 1, "no_micros": 2},
+                "probability_micros": 666_666,
+                "last_price_micros": 600_000,
+                "collateral_micros": 9,
                 "status": "ACTIVE",
             }
         )
     )
-    assert book == BookMessage(7, 1, 3, 5, {600_000: 7}, {610_000: 0}, 1, 2)
+    assert book == BookMessage(7, 1, 3, 5, {600_000: 7}, {610_000: 0}, 1, 2, Figures(3, 666_666, 600_000, 9))
     trade = trade_message(b'{"prev_seq": 0, "seq": 4, "trades": [{"trade_id": "t", "time": 1}]}')
     assert trade.trades == ({"trade_id": "t", "time": "1970-01-01T00:00:00.000001Z"},)
     status = status_message(

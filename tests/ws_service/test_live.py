@@ -9,7 +9,7 @@ import pytest
 from nats.js.api import StreamConfig
 
 from predmarket.order.v1 import order_pb2
-from tests.ws_service.support import Live, run_live
+from tests.ws_service.support import Live, Servers, run_live
 
 BID = [order_pb2.Level(price_micros=630_000, quantity_micros=120_000_000)]
 
@@ -59,8 +59,8 @@ async def test_another_owner_means_a_fresh_book(live: Live, market: str) -> None
     assert (frame["type"], frame["epoch"]) == ("book.snapshot", 2)
 
 
-async def test_changes_are_merged_and_the_first_goes_at_once(nats_server: Any, market: str) -> None:
-    async with run_live(nats_server.url, merge_seconds=0.5) as live:
+async def test_changes_are_merged_and_the_first_goes_at_once(servers: Servers, market: str) -> None:
+    async with run_live(servers, merge_seconds=0.5) as live:
         live.books.put(market, seq=0)
         reader = await live.connect()
         await reader.subscribe("book", market)
@@ -77,9 +77,9 @@ async def test_changes_are_merged_and_the_first_goes_at_once(nats_server: Any, m
 
 
 async def test_every_trade_comes_once_and_lost_ones_are_read_from_the_stream(
-    private_nats: Any, market: str
+    private_nats: Any, redis_server: Any, market: str
 ) -> None:
-    async with run_live(private_nats.url) as live:
+    async with run_live(Servers(private_nats.url, redis_server.url)) as live:
         stream = live.bus.jetstream()
         await stream.add_stream(StreamConfig(name="MARKET_EVENTS", subjects=["market.>"]))
         live.books.put(market, seq=9, last_trade_seq=3)
@@ -157,13 +157,13 @@ async def test_who_talks_too_much_or_too_big_or_in_binary_is_closed(live: Live) 
     assert await binary.closed_with() == 1008
 
 
-async def test_who_subscribes_to_nothing_is_closed(nats_server: Any) -> None:
-    async with run_live(nats_server.url, first_command_seconds=0.2) as live:
+async def test_who_subscribes_to_nothing_is_closed(servers: Servers) -> None:
+    async with run_live(servers, first_command_seconds=0.2) as live:
         assert await (await live.connect()).closed_with() == 1008
 
 
-async def test_subscriptions_are_limited(nats_server: Any, market: str) -> None:
-    async with run_live(nats_server.url, subscriptions_max=1) as live:
+async def test_subscriptions_are_limited(servers: Servers, market: str) -> None:
+    async with run_live(servers, subscriptions_max=1) as live:
         live.books.put(market)
         reader = await live.connect()
         await reader.subscribe("trades", market)
@@ -183,8 +183,8 @@ async def test_foreign_pages_other_protocols_and_plain_requests_are_refused(live
     await (await live.connect(origin="http://localhost:8080")).socket.close()
 
 
-async def test_heartbeats_come_and_a_shutdown_says_goodbye(nats_server: Any) -> None:
-    async with run_live(nats_server.url, heartbeat_seconds=0.1) as live:
+async def test_heartbeats_come_and_a_shutdown_says_goodbye(servers: Servers) -> None:
+    async with run_live(servers, heartbeat_seconds=0.1) as live:
         reader = await live.connect()
         await reader.until("heartbeat")
         closing = asyncio.create_task(live.stack.aclose())
@@ -209,8 +209,8 @@ async def test_a_slow_reader_is_closed_and_slows_nobody(live: Live, market: str)
     assert await slow.closed_with(seconds=10) == 4008
 
 
-async def test_a_slow_reader_of_a_book_gets_one_fresh_snapshot(nats_server: Any, market: str) -> None:
-    async with run_live(nats_server.url, merge_seconds=0.001) as live:
+async def test_a_slow_reader_of_a_book_gets_one_fresh_snapshot(servers: Servers, market: str) -> None:
+    async with run_live(servers, merge_seconds=0.001) as live:
         live.books.put(market, seq=0)
         slow, quick = await live.connect(), await live.connect()
         await slow.subscribe("book", market)
