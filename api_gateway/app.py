@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,17 @@ class Edge:
     limits: Limits
 
 
-def make_app(edge: Edge, routes: Sequence[Route]) -> web.Application:
-    """Whatever is not a route of the list is refused."""
+def make_app(
+    edge: Edge, routes: Sequence[Route], *others: Callable[[web.Application], None]
+) -> web.Application:
+    """Whatever is not a route of the list, and not added by `others`, is refused."""
     app = web.Application(client_max_size=BODY_MAX_BYTES)
     for route in routes:
         # aiohttp's own pattern leaves out braces; what an id may look like, the handler says.
         path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
         app.router.add_route(route.method, path, _endpoint(edge, route))
+    for add_to in others:
+        add_to(app)
     app.router.add_route("*", "/{unknown:.*}", _unknown(routes))
     return app
 

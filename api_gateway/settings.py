@@ -29,3 +29,5 @@ class GatewaySettings(RateSettings):
     """How long one request may take; then 504."""
     gather: bool = True
     """Orders that arrive while calls are in flight go together in the next one. GATHER=0: each is a call of its own."""
+    cors_origins: str = "http://localhost:3000,http://localhost:5173"
+    """Pages that may call from another origin, divided by commas; the default is for development."""

@@ -7,7 +7,7 @@
 `call` raises ApiError, never AioRpcError.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import grpc
@@ -73,7 +73,7 @@ async def call(
 
 async def call_stream(
     method: Any, request: Any, *, deadline_seconds: float, authorization: str | None = None
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """The answers of a server-streaming call. `request` may be an async iterator when the method takes a stream."""
     answers = method(request, timeout=call_timeout(deadline_seconds), metadata=call_metadata(authorization))
     try:

@@ -10,14 +10,15 @@ that may have had an effect is never repeated here: its caller does that, with t
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
-from runtime.grpc_client import DEADLINE_SECONDS, call, open_channel
+from runtime.grpc_client import DEADLINE_SECONDS, call, call_stream, open_channel
 
 MARKETS_MAX = 100_000  # remembered; a market never changes its shard
 CHANNELS_MAX = 64
@@ -75,6 +76,39 @@ class OrderShards:
             except ApiError as error:
                 if error.code is not ErrorCode.NOT_SHARD_OWNER or remaining_seconds <= RETRY_SECONDS * 2:
                     if error.code is ErrorCode.UNAVAILABLE and market_id:
+                        self.forget(market_id)
+                    raise
+                address = await self._after_refusal(error, address, market_id)
+
+    async def stream(
+        self,
+        stub: Stub,
+        method: str,
+        request: Any,
+        *,
+        market_id: str = "",
+        authorization: str | None = None,
+        deadline_seconds: float,
+    ) -> AsyncGenerator[Any, None]:
+        """The answers of a server-streaming call. One that has not answered yet follows its shard, for as long as a
+        unary call would."""
+        give_up_at = time.monotonic() + min(deadline_seconds, DEADLINE_SECONDS)
+        address = await self.owner(market_id) if market_id else self._next_seed()
+        has_begun = False
+        while True:
+            bound = getattr(stub(self._channel(address)), method)
+            answers = call_stream(
+                bound, request, deadline_seconds=deadline_seconds, authorization=authorization
+            )
+            try:
+                async with aclosing(answers):
+                    async for answer in answers:
+                        has_begun = True
+                        yield answer
+                    return
+            except ApiError as error:
+                if error.code is not ErrorCode.NOT_SHARD_OWNER or has_begun or time.monotonic() > give_up_at:
+                    if market_id:
                         self.forget(market_id)
                     raise
                 address = await self._after_refusal(error, address, market_id)
