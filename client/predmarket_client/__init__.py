@@ -8,10 +8,28 @@ from predmarket_client.client import Client
 from predmarket_client.errors import ApiError, FieldError, NoAnswer, PredmarketError, ProtocolError
 from predmarket_client.paging import Page, Pages
 from predmarket_client.retries import RetryPolicy
-from predmarket_client.shapes.accounts import Session, Tokens, User
-from predmarket_client.shapes.admin import AuditRow, Grant, Payout, SettledMarket, Settlement, Sweep
-from predmarket_client.shapes.markets import AdminMarket, BookSnapshot, Market, Outcome, Pool, Side, Trade
-from predmarket_client.shapes.portfolio import LedgerRow, Portfolio, Position
+from predmarket_client.shapes.accounts import ApiKey, NewApiKey, OpenSession, Session, Ticket, Tokens, User
+from predmarket_client.shapes.admin import (
+    AuditRow,
+    Grant,
+    Payout,
+    Revenue,
+    SettledMarket,
+    Settlement,
+    Sweep,
+    Treasury,
+)
+from predmarket_client.shapes.markets import (
+    AdminMarket,
+    BookSnapshot,
+    Market,
+    Outcome,
+    Pool,
+    Side,
+    Solvency,
+    Trade,
+)
+from predmarket_client.shapes.portfolio import LedgerRow, PastSettlement, Portfolio, Position
 from predmarket_client.shapes.trading import DryRun, Fill, NewOrder, Order, Quote, Sets, limit, market
 from predmarket_client.stream.feeds import Feed, Gap, LatestFeed, LiveBook, OwnFeed
 from predmarket_client.stream.frames import (
@@ -30,6 +48,7 @@ __all__ = [
     "POINT_MICROS",
     "AdminMarket",
     "ApiError",
+    "ApiKey",
     "AuditRow",
     "BookSnapshot",
     "Client",
@@ -43,8 +62,10 @@ __all__ = [
     "LedgerRow",
     "LiveBook",
     "Market",
+    "NewApiKey",
     "NewOrder",
     "NoAnswer",
+    "OpenSession",
     "Order",
     "Outcome",
     "OwnBalance",
@@ -54,6 +75,7 @@ __all__ = [
     "OwnPosition",
     "Page",
     "Pages",
+    "PastSettlement",
     "Payout",
     "Pool",
     "Portfolio",
@@ -62,18 +84,22 @@ __all__ = [
     "ProtocolError",
     "Quote",
     "RetryPolicy",
+    "Revenue",
     "Session",
     "Sets",
     "SettledMarket",
     "Settlement",
     "Side",
+    "Solvency",
     "Status",
     "Stream",
     "Sweep",
     "Ticker",
+    "Ticket",
     "Tokens",
     "Trade",
     "TradeFrame",
+    "Treasury",
     "User",
     "limit",
     "market",

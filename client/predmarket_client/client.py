@@ -9,9 +9,11 @@ import msgspec
 
 from predmarket_client.areas.accounts import Accounts, begun, refreshed
 from predmarket_client.areas.admin import Admin
+from predmarket_client.areas.api_keys import ApiKeys
 from predmarket_client.areas.markets import Markets
 from predmarket_client.areas.orders import Orders
 from predmarket_client.areas.portfolio import Portfolios
+from predmarket_client.areas.sessions import Sessions
 from predmarket_client.caller import Caller
 from predmarket_client.credentials import Anonymous, Bearer, Credentials, PasswordLogin
 from predmarket_client.errors import ProtocolError
@@ -58,6 +60,8 @@ class Client:
         self._caller = Caller(self._transport, Anonymous(), retries or RetryPolicy(), chance=chance)
         self._caller.credentials = self._credentials(token, email, password)
         self.accounts = Accounts(self._caller)
+        self.api_keys = ApiKeys(self._caller)
+        self.sessions = Sessions(self._caller)
         self.markets = Markets(self._caller)
         self.orders = Orders(self._caller)
         self.portfolio = Portfolios(self._caller)

@@ -92,6 +92,10 @@ class PasswordLogin:
         tokens, self._tokens = self._tokens, None
         return None if tokens is None else tokens.refresh_token
 
+    def password_changed(self, password: str) -> None:
+        """The session goes on; the next one begins with this."""
+        self._password = password
+
     async def _next_tokens(self) -> None:
         tokens, self._tokens = self._tokens, None
         if tokens is not None:

@@ -1,6 +1,6 @@
 """Fixtures: all services running, and clients of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,8 +12,13 @@ from tests.client.support import Clients
 
 
 @pytest.fixture
-async def suite(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Suite]:
-    settings = {"redis_url": redis_server.url, **UNLIMITED}
+def settings(redis_server: Any) -> dict[str, Any]:
+    """Of every service but auth_service."""
+    return {"redis_url": redis_server.url, **UNLIMITED}
+
+
+@pytest.fixture
+async def suite(fresh_database: Any, nats_server: Any, settings: Mapping[str, Any]) -> AsyncIterator[Suite]:
     async with run_suite(fresh_database, nats_server.url, all_settings=settings) as running:
         yield running
 
@@ -25,12 +30,12 @@ async def clients(suite: Suite) -> AsyncIterator[Clients]:
 
 
 @pytest.fixture
-async def short_lived(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Clients]:
+async def short_lived(
+    fresh_database: Any, nats_server: Any, settings: Mapping[str, Any]
+) -> AsyncIterator[Clients]:
     """Where access tokens live for three seconds."""
-    settings = {"redis_url": redis_server.url, **UNLIMITED}
-    running = run_suite(
-        fresh_database, nats_server.url, auth_settings={"access_token_seconds": 3}, all_settings=settings
-    )
+    auth = {"access_token_seconds": 3}
+    running = run_suite(fresh_database, nats_server.url, auth_settings=auth, all_settings=settings)
     async with running as suite, Clients(suite) as made:
         yield made
 

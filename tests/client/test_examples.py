@@ -14,7 +14,6 @@ from typing import Any
 
 import predmarket_client
 from predmarket_client import Client
-from tests.auth_service.support import PASSWORD
 from tests.client.support import Clients, open_market
 
 FOLDER = Path(predmarket_client.__file__).parents[1]
@@ -48,7 +47,7 @@ async def test_the_tour_of_the_readme_runs_as_printed(admin: Client, clients: Cl
         expected = SHOWN.findall(code)
         assert printed.splitlines() == expected, code
         shown += len(expected)
-    assert shown >= 6
+    assert shown >= 7
 
 
 def test_the_market_maker_is_ten_lines() -> None:
@@ -82,10 +81,11 @@ async def test_the_market_maker_quotes_both_sides_and_the_watcher_shows_it(
 ) -> None:
     market_id = await open_market(admin)
     ann = await clients("ann")
-    token = (await ann.accounts.log_in("ann@example.org", PASSWORD)).access_token
+    key = await ann.api_keys.create("market maker")
+    assert key.api_key is not None
     async with running("watch_book.py", clients.suite.url, market_id) as lines, asyncio.timeout(60):
         assert await lines.readline() == b"event 2: bid -, ask -\n"
-        async with running("market_maker.py", clients.suite.url, token, market_id):
+        async with running("market_maker.py", clients.suite.url, key.api_key, market_id):
             while b": bid 0.48, ask 0.52\n" not in await lines.readline():
                 pass
             quoted = await ann.orders.list(open_only=True, market_id=market_id).all()

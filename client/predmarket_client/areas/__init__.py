@@ -1,1 +1,1 @@
-"""The API by area: `client.accounts`, `.markets`, `.orders`, `.portfolio`, `.admin`."""
+"""The API by area: `client.accounts`, `.api_keys`, `.sessions`, `.markets`, `.orders`, `.portfolio`, `.admin`."""

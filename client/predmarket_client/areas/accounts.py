@@ -1,11 +1,19 @@
-"""Accounts and sessions."""
+"""The caller's account, and how he gets into it."""
+
+import msgspec
 
 from predmarket_client.caller import Caller, decode, new_key
 from predmarket_client.credentials import PasswordLogin
 from predmarket_client.retries import RetryPolicy
-from predmarket_client.shapes.accounts import Session, Tokens, User
+from predmarket_client.shapes.accounts import Session, Ticket, Tokens, User
 
 ONCE = RetryPolicy(attempts_max=1)
+
+
+class SessionsEnded(msgspec.Struct, frozen=True):
+    """How many it was."""
+
+    sessions_ended: int
 
 
 class Accounts:
@@ -50,6 +58,32 @@ class Accounts:
     async def rename(self, display_name: str) -> User:
         """A new display name."""
         return await self._caller.write("PATCH", "/v1/me", User, body={"display_name": display_name})
+
+    async def change_password(self, current_password: str, new_password: str) -> int:
+        """Ends all other sessions, and says how many. A client made with the old password goes on with the new one."""
+        body = {"current_password": current_password, "new_password": new_password}
+        answer = await self._caller.write("POST", "/v1/auth/password/change", SessionsEnded, body=body)
+        if isinstance(self._caller.credentials, PasswordLogin):
+            self._caller.credentials.password_changed(new_password)
+        return answer.sessions_ended
+
+    async def forgot_password(self, email: str) -> None:
+        """Sends a mail with a reset token, if there is such an account; nobody is told whether there is."""
+        await self._caller.send(
+            "POST", "/v1/auth/password/forgot", body={"email": email}, key=new_key(), anonymous=True
+        )
+
+    async def reset_password(self, token: str, new_password: str) -> int:
+        """By the token of the mail, which works once. Ends all sessions, and says how many."""
+        body = {"token": token, "new_password": new_password}
+        reply = await self._caller.send(
+            "POST", "/v1/auth/password/reset", body=body, key=new_key(), anonymous=True
+        )
+        return decode(reply.body, SessionsEnded).sessions_ended
+
+    async def ws_ticket(self) -> Ticket:
+        """For a browser's WebSocket; `client.stream()` needs none. Needs a session, not an API key."""
+        return await self._caller.write("POST", "/v1/ws-tickets", Ticket)
 
 
 async def begun(caller: Caller, path: str, body: dict[str, str]) -> tuple[Session, str | None]:

@@ -1,4 +1,4 @@
-"""For administrators: markets' terms and lifecycle, grants, sweeps, the audit log."""
+"""For administrators: markets' terms and lifecycle, users, the house's points, the audit log."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,12 +6,14 @@ from typing import Any, Literal, TypeVar
 
 from predmarket_client.caller import Caller
 from predmarket_client.paging import Page, Pages
-from predmarket_client.shapes.admin import AuditRow, Grant, SettledMarket, Sweep
+from predmarket_client.shapes.accounts import Role, User
+from predmarket_client.shapes.admin import AuditRow, Grant, Revenue, SettledMarket, Sweep, Treasury
 from predmarket_client.shapes.markets import AdminMarket
 
 T = TypeVar("T")
 PAGE_ROWS = 100
 GrantKind = Literal["PROMOTION", "REWARD", "CORRECTION"]
+UserStatus = Literal["ACTIVE", "SUSPENDED"]
 Verdict = Literal["YES", "NO", "AMBIGUOUS"]
 
 
@@ -104,10 +106,64 @@ class Admin:
         path = f"/v1/admin/users/{user_id}/grants"
         return await self._caller.write("POST", path, Grant, body=body, idempotency_key=idempotency_key)
 
+    async def grant_treasury(
+        self, amount_micros: int, *, kind: GrantKind, reason: str, idempotency_key: str | None = None
+    ) -> Grant:
+        """Points for the house, which pays markets' liquidity."""
+        body = {"kind": kind, "amount_micros": amount_micros, "reason": reason}
+        return await self._caller.write(
+            "POST", "/v1/admin/treasury/grants", Grant, body=body, idempotency_key=idempotency_key
+        )
+
+    async def treasury(self) -> Treasury:
+        """What the house has."""
+        return await self._caller.get("/v1/admin/treasury", Treasury)
+
+    def revenue(self, *, page_rows: int = PAGE_ROWS) -> Pages[Revenue]:
+        """By market, newest first."""
+
+        async def fetch(cursor: str | None) -> Page[Revenue]:
+            query = {"limit": page_rows, "cursor": cursor}
+            return await self._caller.get("/v1/admin/revenue", Page[Revenue], query=query)
+
+        return Pages(fetch)
+
     async def sweep(self, market_id: str) -> Sweep:
         """One market's revenue to the treasury."""
         path, body = "/v1/admin/treasury/sweep", {"market_id": market_id}
         return await self._caller.write("POST", path, Sweep, body=body)
+
+    def users(
+        self,
+        *,
+        q: str | None = None,
+        role: Role | None = None,
+        status: UserStatus | None = None,
+        page_rows: int = PAGE_ROWS,
+    ) -> Pages[User]:
+        """Accounts, newest first; `q` is part of an e-mail address or name, or a whole user_id."""
+
+        async def fetch(cursor: str | None) -> Page[User]:
+            query = {"q": q, "role": role, "status": status, "limit": page_rows, "cursor": cursor}
+            return await self._caller.get("/v1/admin/users", Page[User], query=query)
+
+        return Pages(fetch)
+
+    async def user(self, user_id: str) -> User:
+        """One account."""
+        return await self._caller.get(f"/v1/admin/users/{user_id}", User)
+
+    async def set_role(self, user_id: str, role: Literal["user", "analyst", "admin"], *, reason: str) -> User:
+        """In effect everywhere within 5 seconds. An analyst loses the open orders."""
+        return await self._change_user(user_id, "role", role=role, reason=reason)
+
+    async def suspend(self, user_id: str, *, reason: str) -> User:
+        """No log-in; sessions, tokens, API keys and open orders end."""
+        return await self._change_user(user_id, "suspend", reason=reason)
+
+    async def restore(self, user_id: str, *, reason: str) -> User:
+        """May log in again; API keys work again."""
+        return await self._change_user(user_id, "restore", reason=reason)
 
     def audit(
         self,
@@ -130,6 +186,9 @@ class Admin:
             return await self._caller.get("/v1/admin/audit", Page[AuditRow], query=query)
 
         return Pages(fetch)
+
+    async def _change_user(self, user_id: str, verb: str, **body: str) -> User:
+        return await self._caller.write("POST", f"/v1/admin/users/{user_id}/{verb}", User, body=body)
 
     async def _step(self, market_id: str, verb: str, answer: type[T], **body: Any) -> T:
         return await self._caller.write("POST", f"/v1/admin/markets/{market_id}/{verb}", answer, body=body)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from predmarket_client.caller import Caller
 from predmarket_client.paging import Page, Pages
-from predmarket_client.shapes.markets import BookSnapshot, Market, MarketStatus, Trade
+from predmarket_client.shapes.markets import BookSnapshot, Market, MarketStatus, Solvency, Trade
 
 PAGE_ROWS = 100
 
@@ -46,6 +46,10 @@ class Markets:
     async def book(self, market_id: str, *, depth: int | None = None) -> BookSnapshot:
         """The book now, `depth` levels a side (all without). To follow it, use `client.stream()`."""
         return await self._caller.get(f"/v1/markets/{market_id}/book", BookSnapshot, query={"depth": depth})
+
+    async def solvency(self, market_id: str) -> Solvency:
+        """Whether what the market owes is covered."""
+        return await self._caller.get(f"/v1/markets/{market_id}/solvency", Solvency)
 
     def trades(self, market_id: str, *, page_rows: int = PAGE_ROWS) -> Pages[Trade]:
         """Newest first."""

@@ -2,7 +2,7 @@
 
 from predmarket_client.caller import Caller
 from predmarket_client.paging import Page, Pages
-from predmarket_client.shapes.portfolio import LedgerRow, Portfolio, Position
+from predmarket_client.shapes.portfolio import LedgerRow, PastSettlement, Portfolio, Position
 from predmarket_client.shapes.trading import Fill
 
 PAGE_ROWS = 100
@@ -46,5 +46,16 @@ class Portfolios:
         async def fetch(cursor: str | None) -> Page[LedgerRow]:
             query = {"market_id": market_id, "kind": kind, "limit": page_rows, "cursor": cursor}
             return await self._caller.get("/v1/ledger", Page[LedgerRow], query=query)
+
+        return Pages(fetch)
+
+    def settlements(
+        self, *, market_id: str | None = None, page_rows: int = PAGE_ROWS
+    ) -> Pages[PastSettlement]:
+        """What decided markets paid."""
+
+        async def fetch(cursor: str | None) -> Page[PastSettlement]:
+            query = {"market_id": market_id, "limit": page_rows, "cursor": cursor}
+            return await self._caller.get("/v1/settlements", Page[PastSettlement], query=query)
 
         return Pages(fetch)

@@ -52,6 +52,32 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
+class Treasury(msgspec.Struct, frozen=True, kw_only=True):
+    """The house's own points. `in_markets_micros` is not swept yet, `pending_micros` will go to pools,
+    `granted_micros` is what was ever granted to anybody."""
+
+    user_id: str
+    available_micros: int
+    locked_micros: int
+    in_markets_micros: int
+    pending_micros: int
+    collateral_micros: int
+    granted_micros: int
+
+
+class Revenue(msgspec.Struct, frozen=True, kw_only=True):
+    """What one market brings the house: `vault_micros` and `treasury_points_micros` wait for a sweep."""
+
+    market_id: str
+    question: str
+    status: str
+    vault_micros: int
+    treasury_points_micros: int
+    pending_micros: int
+    swept_micros: int
+    created_at: datetime
+
+
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     """Who did what, why."""
 

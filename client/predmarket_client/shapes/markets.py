@@ -95,3 +95,19 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     price_micros: int
     quantity_micros: int
     time: datetime
+
+
+class Solvency(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what a market owes is covered: YES = NO = collateral, or everything owed has been paid."""
+
+    market_id: str
+    seq: int
+    status: str
+    collateral_micros: int
+    users_yes_micros: int
+    users_no_micros: int
+    pool_yes_micros: int
+    pool_no_micros: int
+    treasury_yes_micros: int
+    treasury_no_micros: int
+    is_solvent: bool

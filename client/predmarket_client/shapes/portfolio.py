@@ -52,3 +52,16 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     no_micros: int
     balance_after_micros: int | None
     time: datetime
+
+
+class PastSettlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decided market paid the caller for the shares given up."""
+
+    market_id: str
+    question: str
+    status: str
+    outcome: str | None
+    points_micros: int
+    yes_micros: int
+    no_micros: int
+    time: datetime
