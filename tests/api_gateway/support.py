@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -102,6 +102,8 @@ class Suite:
     database: Database
     order_address: str
     """host:port of order_service's gRPC."""
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of every service: for one more process."""
 
     def nobody(self) -> User:
         return User(self.http, self.url)
@@ -193,7 +195,7 @@ async def run_suite(
             await process.set_ready(True)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await _until_founded(database)
-        yield Suite(f"http://127.0.0.1:{http_port}", ws_url, http, database, orders)
+        yield Suite(f"http://127.0.0.1:{http_port}", ws_url, http, database, orders, shared)
 
 
 async def _until_founded(database: Database) -> None:

@@ -72,7 +72,7 @@ class TradeFrame(Trade, frozen=True, kw_only=True, tag_field="type", tag="trade"
 
 
 class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ticker"):
-    """A market in figures, in YES prices. `change_24h_micros` is of the probability."""
+    """A market in figures, in YES prices. `change_24h_micros` is of the probability; what nobody can tell is None."""
 
     market_id: str
     seq: int
@@ -82,8 +82,8 @@ class Ticker(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="t
     mid_micros: int | None = None
     last_price_micros: int | None = None
     change_24h_micros: int | None = None
-    volume_24h_micros: int = 0
-    open_interest_micros: int = 0
+    volume_24h_micros: int | None = None
+    open_interest_micros: int | None = None
     time: datetime | None = None
 
 
