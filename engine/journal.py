@@ -37,10 +37,12 @@ class Row:
 class Journal:
     """What the commands applied so far changed, in order, so that one command or all of them can be undone."""
 
-    __slots__ = ("_rows", "_undo", "command")
+    __slots__ = ("_rows", "_undo", "command", "steps")
 
     def __init__(self) -> None:
         self.command = 0
+        self.steps = 0
+        """Changes noted so far, undone ones too: a measure of work that needs no clock."""
         self._undo: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._rows: list[tuple[Row, tuple[Any, ...] | None]] = []
 
@@ -57,6 +59,7 @@ class Journal:
             self._undo.append((row.restore, (before,)))
             self._rows.append((row, before))
             row.touched_by = self.command
+            self.steps += 1
 
     def created(self, row: Row) -> None:
         """`row` is new in this command: there is nothing before it."""
@@ -66,6 +69,7 @@ class Journal:
     def on_undo(self, function: Callable[..., object], *arguments: Any) -> None:
         """Run `function(*arguments)` when this command is undone (latest first)."""
         self._undo.append((function, arguments))
+        self.steps += 1
 
     def rows(self) -> list[tuple[Row, tuple[Any, ...] | None]]:
         """The rows this command touched, with their values before it (None: new)."""

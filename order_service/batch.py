@@ -21,6 +21,11 @@ Key = tuple[str, str]
 """(user id, idempotency key)."""
 
 
+STEPS_MAX = 20_000
+"""Changes one batch makes at most, before the rest of its requests waits for the next one. Some 2,000 ordinary orders,
+or three that sweep a thousand makers: whoever else waits is not kept waiting by what one caller sent together."""
+
+
 class EventTooLarge(Exception):
     """A defect: the bounds of the commands should make this impossible."""
 
@@ -54,7 +59,10 @@ Prepared = Answer | Accepted | Exception
 
 @dataclass(slots=True)
 class Run:
-    """What one pass over the requests did. `assumed`: the payers' balances it was computed from."""
+    """What one pass over the first of the requests did; `requests` are those it came to.
+
+    `assumed`: the payers' balances it was computed from.
+    """
 
     time: int
     assumed: Mapping[str, Balance]
@@ -70,6 +78,15 @@ class Run:
         users.update(key[0] for key, _, _ in self.keys)
         users.discard(SYSTEM_ID)
         return users
+
+    def refused_keys(self) -> set[Key]:
+        """The keys of what was refused: each may have had its effect before, through another process."""
+        return {
+            (request.key_owner, key)
+            for request, prepared in zip(self.requests, self.prepared, strict=True)
+            if isinstance(prepared, Refusal)
+            for key in request.keys
+        }
 
     def markets(self) -> set[str]:
         return {draft.applied.command.market_id for draft in self.drafts}
@@ -106,7 +123,10 @@ class Applier:
         granted_micros: int,
         time: int,
     ) -> Run:
-        """Every request in order. `balances` has every payer, absent ones own nothing."""
+        """Requests in order, all or as many as make `STEPS_MAX` changes.
+
+        `balances` has every payer, absent ones own nothing.
+        """
         self._state.accounts.clear()
         self._state.granted_micros = granted_micros
         for user_id, balance in balances.items():
@@ -114,8 +134,12 @@ class Applier:
             account.available, account.locked = balance.available, balance.locked
         run = Run(time, balances, requests)
         within: dict[Key, tuple[str, Draft]] = {}
+        last_step = self._state.journal.steps + STEPS_MAX
         for request in requests:
             run.prepared.append(self._one(run, request, known, within))
+            if self._state.journal.steps > last_step:
+                break
+        run.requests = requests[: len(run.prepared)]
         return run
 
     def _one(
@@ -175,12 +199,12 @@ class Applier:
         applied = self._engine.apply(command, now=run.time)
         if isinstance(applied, Refusal):
             return applied
+        after = request.look(self._state) if request.look else None
         draft = Draft(applied, request.audit)
-        run.drafts.append(draft)
+        run.drafts.append(draft)  # from here on nothing may fail: what is in the list is written
         for name in request.keys:
             within[(request.key_owner, name)] = (request.request_hash, draft)
             run.keys.append(((request.key_owner, name), request, draft))
-        after = request.look(self._state) if request.look else None
         return Accepted(draft, False, Before(before, after))
 
     def _fail_closed(self, run: Run, request: Request) -> Refusal:

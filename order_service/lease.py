@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from db_service.store import loading
+from db_service.store import loading, writes
 from engine.core import Engine
 from engine.events import Event
 from order_service.failpoints import FailPoints
@@ -27,6 +28,7 @@ from runtime.surprises import AWAY
 log = get_logger(__name__)
 
 KEYS_PER_READ = 500
+HELPER_PAUSE_SECONDS = 1.0
 
 _TAKE = """
     UPDATE shards SET epoch = epoch + 1, owner = $2, address = $3,
@@ -132,10 +134,31 @@ class Leases:
             return
         hold = Ownership(shard_id, row["epoch"], row["commit_seq"], row["last_event_time"])
         log.info("took a shard", shard=shard_id, epoch=hold.epoch, commit_seq=hold.commit_seq)
-        shard, relay = await self._load(hold)
+        renewing = asyncio.create_task(self._renew(hold), name="lease of a shard that is loaded")
+        try:
+            shard, relay = await self._load(hold)
+        finally:
+            renewing.cancel()
+            await asyncio.wait((renewing,))
         self._router.owned[shard_id] = shard
         EPOCH.labels(str(shard_id)).set(hold.epoch)
         self._running[shard_id] = asyncio.create_task(self._own(shard, relay), name=f"shard {shard_id}")
+
+    async def _renew(self, hold: Ownership) -> None:
+        """Loading a large shard may take longer than the lease; a stand-by must not take it meanwhile."""
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / 4)
+            try:
+                async with self._pool.acquire() as connection:
+                    await writes.renew_lease(
+                        connection,  # type: ignore[arg-type]
+                        hold.shard_id,
+                        hold.epoch,
+                        self._settings.lease_seconds,
+                        timeout=5.0,
+                    )
+            except AWAY as error:
+                log.warning("a lease was not renewed", error=type(error).__name__)
 
     async def _load(self, hold: Ownership) -> tuple[Shard, Relay]:
         """After the epoch is committed nobody else writes, so what is read now is final."""
@@ -171,9 +194,9 @@ class Leases:
     async def _own(self, shard: Shard, relay: Relay) -> None:
         """Until stopped or lost; its helpers end with it."""
         helpers = [
-            asyncio.create_task(relay.run(), name="relay"),
-            asyncio.create_task(Jobs(shard, self._settings).run(), name="jobs"),
-            asyncio.create_task(self._load_keys(shard), name="keys"),
+            asyncio.create_task(_kept_running(relay.run), name="relay"),
+            asyncio.create_task(_kept_running(Jobs(shard, self._settings).run), name="jobs"),
+            asyncio.create_task(_kept_running(partial(self._load_keys, shard)), name="keys"),
         ]
         try:
             await shard.run()
@@ -204,3 +227,15 @@ class Leases:
             else:
                 shard.seen.ready = True
                 return
+
+
+async def _kept_running(run: Callable[[], Awaitable[None]]) -> None:
+    """A helper that breaks is a defect; the shard trades on, and the helper is begun again."""
+    while True:
+        try:
+            await run()
+        except Exception as error:
+            log.error("a helper of a shard broke", exc_info=error)
+            await asyncio.sleep(HELPER_PAUSE_SECONDS)
+        else:
+            return

@@ -52,13 +52,16 @@ class BatchServicer(OrderServicer):
         await self._verifier.caller(context)
         waiting: asyncio.Queue[tuple[int, Submitted | ApiError] | None] = asyncio.Queue(self._window)
 
+        is_over = False
+
         async def read() -> None:
             try:
                 async for request in requests:
                     submitted = await self._batch.submit_as_caller(request.command, context)
                     await waiting.put((request.request_id, submitted))
             finally:
-                await waiting.put(None)
+                if not is_over:  # else nobody takes from the queue, which may be full
+                    await waiting.put(None)
 
         reader = asyncio.create_task(read(), name="trade reader")
         try:
@@ -68,6 +71,7 @@ class BatchServicer(OrderServicer):
                 yield order_pb2.TradeResponse(request_id=request_id, result=result)
             await reader
         finally:
+            is_over = True
             reader.cancel()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -157,7 +157,14 @@ class Shard:
             BATCH_SECONDS.observe(self._clock.monotonic_seconds() - started)
 
     async def _process(self, requests: Sequence[Request]) -> None:
-        """Answer all of them, whatever happens, unless the shard is lost."""
+        """Answer all of them, whatever happens, unless the shard is lost; in as many parts as their work asks for."""
+        while True:
+            requests = requests[await self._process_some(requests) :]
+            if not requests:
+                return
+
+    async def _process_some(self, requests: Sequence[Request]) -> int:
+        """How many, the first ones, were answered: in one transaction, or refused together."""
         ask_all = False
         for attempt in range(ATTEMPTS_MAX):
             mark = self.engine.mark()
@@ -172,8 +179,7 @@ class Shard:
                 BATCHES_RERUN.labels("key").inc()
                 ask_all = True
             except UnknownCommit as unknown:
-                await self._resolve(requests, mark, unknown)
-                return
+                return await self._resolve(requests, mark, unknown)
             except TRANSIENT as error:
                 self._undo(mark)
                 log.warning("a batch is run again", error=type(error).__name__)
@@ -185,31 +191,49 @@ class Shard:
                 log.warning("a batch could not be written", error=type(error).__name__)
                 self._fail(requests, ApiError(ErrorCode.UNAVAILABLE))
                 await asyncio.sleep(0.05)
-                return
+                return len(requests)
             except (asyncpg.PostgresError, EventTooLarge, AssertionError) as error:
                 self._undo(mark)
                 await self._isolate(requests, error)
-                return
+                return len(requests)
             else:
                 self._finish(run)
-                return
+                return len(run.requests)
         self._fail(requests, ApiError(ErrorCode.UNAVAILABLE, "the accounts involved were busy"))
+        return len(requests)
 
     async def _attempt(self, requests: Sequence[Request], mark: int, ask_all: bool) -> Run:
         connection = await self.writer.connection()
-        known = await self._known(requests, ask_all)
+        asked = self._keys_to_ask(requests, ask_all)
+        known = await self._look_up(asked)
         payers = payers_of(requests)
         moment = await writes.read_moment(connection, payers, timeout=STATEMENT_SECONDS)
         self._watch_clock(moment.now_micros)
         time = max(self.writer.hold.last_event_time, moment.now_micros)
         balances = {user: moment.balances.get(user, Balance()) for user in payers}
-        run = self._applier.run(requests, known, balances, moment.granted_micros, time)
+
+        def apply(balances: Mapping[str, Balance]) -> Run:
+            return self._applier.run(requests, known, balances, moment.granted_micros, time)
+
+        run = apply(balances)
+        while (
+            unsure := run.refused_keys() - asked
+        ):  # a key that had its effect gets its answer, not a refusal
+            asked |= unsure
+            found = await self._look_up(unsure)
+            if found:
+                known.update(found)
+                self._undo(mark)
+                run = apply(balances)
         if run.drafts:
             self._fail_points.reach("applied")
 
         def again(locked: Mapping[str, Balance]) -> Run:
             self._undo(mark)
-            return self._applier.run(requests, known, locked, moment.granted_micros, time)
+            run = apply(locked)
+            if run.refused_keys() - asked:
+                raise MaybeSeen
+            return run
 
         if run.drafts:
             run = await self.writer.write(run, self._applier, payers, again)
@@ -217,16 +241,20 @@ class Shard:
             await self.writer.check_epoch()
         return run
 
-    async def _known(self, requests: Sequence[Request], ask_all: bool) -> Mapping[Key, StoredKey]:
-        keys = [
+    def _keys_to_ask(self, requests: Sequence[Request], ask_all: bool) -> set[Key]:
+        """All keys, or those that this process may have written or loaded."""
+        return {
             (request.key_owner, key)
             for request in requests
             for key in request.keys
             if ask_all or self.seen.may_hold(request.key_owner, key)
-        ]
+        }
+
+    async def _look_up(self, keys: Collection[Key]) -> dict[Key, StoredKey]:
         if not keys:
             return {}
-        return await writes.look_up_keys(await self.writer.connection(), keys, timeout=STATEMENT_SECONDS)
+        connection = await self.writer.connection()
+        return await writes.look_up_keys(connection, list(keys), timeout=STATEMENT_SECONDS)
 
     def _watch_clock(self, postgres_now: int) -> None:
         self._clock_offset_micros = self._clock.now_micros() - postgres_now
@@ -260,7 +288,7 @@ class Shard:
 
     async def _isolate(self, requests: Sequence[Request], error: BaseException) -> None:
         """Something definite in this batch cannot be written: halve it until the culprit is alone."""
-        if len(requests) == 1:
+        if len(requests) <= 1:  # none: not even the lease could be renewed
             log.error("a command could not be written", exc_info=error)
             self._fail(requests, ApiError(ErrorCode.INTERNAL, "internal error"))
             return
@@ -269,8 +297,11 @@ class Shard:
         await self._process(requests[:middle])
         await self._process(requests[middle:])
 
-    async def _resolve(self, requests: Sequence[Request], mark: int, unknown: UnknownCommit) -> None:
-        """Fence ourselves first; then commit_seq says what happened, and the touched markets are loaded anew."""
+    async def _resolve(self, requests: Sequence[Request], mark: int, unknown: UnknownCommit) -> int:
+        """Fence ourselves first; then commit_seq says what happened, and the touched markets are loaded anew.
+
+        Returns how many requests were answered.
+        """
         UNKNOWN_COMMITS.inc()
         run = unknown.run
         touched = run.markets()
@@ -290,7 +321,7 @@ class Shard:
         await self._until_answered(lambda: self._reload(touched))
         if not committed:
             self._fail(requests, ApiError(ErrorCode.UNAVAILABLE, "nothing was done; try again"))
-            return
+            return len(requests)
         self.writer.hold.last_event_time = max(self.writer.hold.last_event_time, run.time)
         self._remember_trades(run)
         for key, _, _ in run.keys:
@@ -298,6 +329,7 @@ class Shard:
         for request, prepared in zip(run.requests, run.prepared, strict=True):
             _tell(request, answer_of(prepared))
         self._on_committed(final, ())
+        return len(run.requests)
 
     async def _reload(self, market_ids: set[str]) -> None:
         connection = await self.writer.connection()

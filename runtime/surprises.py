@@ -17,10 +17,10 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.ReadOnlySQLTransactionError,  # a stand-by that is not yet the primary
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,  # deadlock, serialization: nothing was done
-    asyncpg.DiskFullError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncio.TimeoutError,
     ConnectionError,

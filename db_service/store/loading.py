@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from db_service.store.objects import Row, market_of, order_of, position_of
@@ -11,6 +12,8 @@ from engine.commands import system_stream_id
 from engine.core import is_system_stream, system_stream
 from engine.state import MarketState, Order, ShardState
 from runtime.postgres import Connection, Pool
+
+ROWS_PER_TURN = 1_000
 
 _MARKET_HEAD = ("market_id", "created_by", "created_at", "seq", "last_hash")
 _MARKET_SELECT = f"SELECT {', '.join([*_MARKET_HEAD, *MARKET_COLUMNS.values()])} FROM markets "
@@ -104,7 +107,7 @@ async def _fill_in(connection: Connection, markets: dict[str, MarketState]) -> N
         _ORDER_SELECT + "WHERE market_id = ANY($1::uuid[]) AND remaining_micros > 0 ORDER BY priority_seq",
         ids,
     )
-    for row in orders:
+    async for row in _unhurried(orders):
         order = order_of(row)
         markets[order.market_id].load_order(order)
     positions = await connection.fetch(
@@ -112,10 +115,18 @@ async def _fill_in(connection: Connection, markets: dict[str, MarketState]) -> N
         "WHERE market_id = ANY($1::uuid[])",
         ids,
     )
-    for row in positions:
+    async for row in _unhurried(positions):
         position = position_of(row)
         markets[position.market_id].positions[position.user_id] = position
 
 
 def _market_state(row: Row) -> MarketState:
     return MarketState(market_of(row))
+
+
+async def _unhurried(rows: Sequence[Row]) -> AsyncIterator[Row]:
+    """Row by row; now and then everybody else in the process gets a turn."""
+    for number, row in enumerate(rows, 1):
+        yield row
+        if number % ROWS_PER_TURN == 0:
+            await asyncio.sleep(0)

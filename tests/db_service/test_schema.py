@@ -129,6 +129,21 @@ async def test_partitions_are_made_ahead(fresh_database: Database, rows: Connect
     assert rest == "trade_ledger_rest"
 
 
+async def test_making_partitions_gives_way_to_a_long_reader(
+    fresh_database: Database, rows: Connection
+) -> None:
+    reader = await connect(fresh_database.url_for("pm_db"))
+    maker = await connect(fresh_database.url_for("pm_db"))
+    async with rows.transaction():
+        await rows.fetchval("SELECT count(*) FROM trade_ledger")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await maker.fetchval("SELECT ensure_partitions(14)", timeout=5)
+        assert await reader.fetchval("SELECT count(*) FROM trade_ledger", timeout=1) == 0, "nobody queues"
+    assert await maker.fetchval("SELECT ensure_partitions(14)") == 2
+    await reader.close()
+    await maker.close()
+
+
 async def test_old_keys_are_forgotten_but_those_of_grants_and_orders(
     fresh_database: Database, rows: Connection
 ) -> None:

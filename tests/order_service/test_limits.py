@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 
 from engine.units import AMOUNT_MAX_MICROS
 from launcher.embedded import NatsServer
@@ -16,11 +17,14 @@ from tests.order_service.support import (
     Issuer,
     limit,
     new_user,
+    place_until_answered,
     run_service_here,
     settings_of,
     verify,
 )
 from tests.servers import Database
+
+ADMIN = new_user()
 
 
 async def test_a_command_that_cannot_be_written_fails_alone(client: Client, fresh_database: Database) -> None:
@@ -111,3 +115,52 @@ async def give(client: Client, user_id: str, amount_micros: int) -> None:
         reason="a test of the maximum",
     )
     await client.ask("GrantPoints", request, new_user(), "admin", "PointsService")
+
+
+async def test_a_key_used_at_another_process_gets_its_first_answer_where_the_engine_would_refuse(
+    issuer: Issuer, fresh_database: Database, nats_server: NatsServer
+) -> None:
+    url, user = fresh_database.url_for("pm_order"), new_user()
+    first = settings_of(url, nats_server.url, issuer.url, order_shards="0,1", instance="order_service-1")
+    second = settings_of(url, nats_server.url, issuer.url, order_shards="2,3", instance="order_service-2")
+    async with run_service_here(issuer, first) as one, run_service_here(issuer, second) as two:
+        await one.grant(user, 10)
+        taken_back = order_pb2.GrantPointsRequest(
+            idempotency_key=new_user(),
+            user_id=user,
+            kind="CORRECTION",
+            amount_micros=-10 * POINT,
+            reason="a test of keys",
+        )
+        answers = [
+            await client.ask("GrantPoints", taken_back, ADMIN, "admin", "PointsService")
+            for client in (one, two)
+        ]
+        assert [answer.replayed for answer in answers] == [False, True]
+        assert answers[0].available_micros == answers[1].available_micros == 0
+    await verify(fresh_database.superuser_url)
+
+
+async def test_a_database_that_takes_no_writes_for_a_while_is_waited_for(
+    issuer: Issuer, private_database: Database, nats_server: NatsServer
+) -> None:
+    fields = settings_of(private_database.url_for("pm_order"), nats_server.url, issuer.url)
+    connection = await asyncpg.connect(private_database.superuser_url)
+
+    async def read_only(state: str) -> None:
+        await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {state}")
+        await connection.execute("SELECT pg_reload_conf()")
+
+    async with run_service_here(issuer, fields) as client:
+        market, user = await client.open_market(new_user()), new_user()
+        await client.grant(user)
+        await read_only("on")
+        await asyncio.sleep(2 * fields["lease_seconds"])  # it tries to renew its lease meanwhile
+        with pytest.raises(ApiError) as refused:
+            await client.ask("PlaceOrder", limit(market, 10, 1), user)
+        assert refused.value.code is ErrorCode.UNAVAILABLE
+        await connection.execute("SET default_transaction_read_only = off")
+        await read_only("off")
+        await place_until_answered(client, limit(market, 10, 1, idempotency_key=new_user()), user)
+    await connection.close()
+    await verify(private_database.superuser_url)
