@@ -17,6 +17,8 @@ from runtime.logs import get_logger
 log = get_logger(__name__)
 
 MARKETS_PER_SLICE = 200
+SKIPPED_MICROS = 60_000_000
+"""For how long a market whose step broke is left alone."""
 DECIDED = (MarketStatus.RESOLVED, MarketStatus.CANCELLED)
 
 
@@ -27,6 +29,7 @@ class Jobs:
         self._shard = shard
         self._seconds = settings.jobs_seconds
         self._step = settings.settlement_step
+        self._skipped_until: dict[str, int] = {}
 
     async def run(self) -> None:
         """For ever; a round that did something is followed by the next at once."""
@@ -38,7 +41,8 @@ class Jobs:
         now = self._shard.postgres_now()
         due: list[c.AnyCommand] = []
         for number, (market_id, state) in enumerate(list(self._shard.state.markets.items())):
-            command = None if is_system_stream(market_id) else self._next(state, now)
+            idle = is_system_stream(market_id) or self._skipped_until.get(market_id, 0) > now
+            command = None if idle else self._next(state, now)
             if command is not None:
                 due.append(command)
             if number % MARKETS_PER_SLICE == MARKETS_PER_SLICE - 1:
@@ -74,5 +78,9 @@ class Jobs:
         except ApiError as error:
             log.warning("a job's step failed", market_id=command.market_id, code=str(error.code))
             await asyncio.sleep(self._seconds)
+            return False
+        except Exception as error:  # a defect in this market's step: the others get theirs
+            log.error("a job's step broke", market_id=command.market_id, exc_info=error)
+            self._skipped_until[command.market_id] = self._shard.postgres_now() + SKIPPED_MICROS
             return False
         return isinstance(answer, Done)

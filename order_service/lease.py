@@ -29,6 +29,7 @@ log = get_logger(__name__)
 
 KEYS_PER_READ = 500
 HELPER_PAUSE_SECONDS = 1.0
+HELPER_STOP_SECONDS = 3.0
 
 _TAKE = """
     UPDATE shards SET epoch = epoch + 1, owner = $2, address = $3,
@@ -210,7 +211,9 @@ class Leases:
             EPOCH.labels(str(shard.shard_id)).set(0)
             for helper in helpers:
                 helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            _, late = await asyncio.wait(helpers, timeout=HELPER_STOP_SECONDS)
+            if late:  # the shard is not kept from its next owner by them; without it they can do no harm
+                log.error("helpers of a shard did not end", helpers=[task.get_name() for task in late])
             self._running.pop(shard.shard_id, None)
 
     async def _load_keys(self, shard: Shard) -> None:
@@ -221,6 +224,8 @@ class Leases:
                     keys = connection.cursor("SELECT user_id, key FROM idempotency", prefetch=KEYS_PER_READ)
                     async for row in keys:
                         shard.seen.add(str(row["user_id"]), row["key"])
+                        if shard.seen.dropped:  # then every key asks anyhow
+                            break
             except AWAY as error:
                 log.warning("could not load keys", error=type(error).__name__)
                 await asyncio.sleep(1.0)

@@ -38,6 +38,7 @@ IDLE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 RETRIED: tuple[type[BaseException], ...] = (*AWAY, nats.errors.Error, JetStreamError)
 ACK_SECONDS = 5.0
+MESSAGES_PER_SLICE = 1_000
 MAX_AGE_SECONDS = 24 * 3_600.0
 LIFECYCLE = frozenset(
     {
@@ -117,6 +118,8 @@ class Relay:
             try:
                 await self._until_away()
             except RETRIED as error:
+                if _is_cancelled():  # which nats-py tells by an error of its own
+                    raise asyncio.CancelledError from None
                 log.warning("the relay waits", shard=self._shard_id, error=f"{type(error).__name__}: {error}")
                 self._last_trades.clear()
                 await asyncio.sleep(RETRY_SECONDS)
@@ -134,7 +137,7 @@ class Relay:
                 await self._sleep()
                 continue
             RELAY_BEHIND.labels(str(self._shard_id)).set(len(events))
-            await self._publish(stream, await self._messages([event for _, event in events]))
+            await self.publish(stream, await self._messages([event for _, event in events]))
             self._fail_points.reach("published")
             cursor = events[-1][0]
             await self._save(cursor)
@@ -180,16 +183,21 @@ class Relay:
         )
         return [(row["commit_seq"], decode(row["payload"])) for row in rows]
 
-    async def _publish(self, stream: JetStreamContext, batch: Sequence[Message]) -> None:
-        """Sent in order; all acks are awaited before the cursor moves."""
-        acks = [
-            await stream.publish_async(
-                message.subject, message.body, headers={"Nats-Msg-Id": message.message_id}
-            )
-            for message in batch
-        ]
-        async with asyncio.timeout(ACK_SECONDS):
-            await asyncio.gather(*acks)
+    async def publish(self, stream: JetStreamContext, messages_to_send: Sequence[Message]) -> None:
+        """Sent in order; all acks are awaited before the cursor moves.
+
+        In slices, so that never more acks are outstanding than nats-py allows (4,000): beyond that it waits without
+        an end when they were lost with a connection. Sending stands under the time limit too.
+        """
+        for start in range(0, len(messages_to_send), MESSAGES_PER_SLICE):
+            async with asyncio.timeout(ACK_SECONDS):
+                acks = [
+                    await stream.publish_async(
+                        message.subject, message.body, headers={"Nats-Msg-Id": message.message_id}
+                    )
+                    for message in messages_to_send[start : start + MESSAGES_PER_SLICE]
+                ]
+                await asyncio.gather(*acks)
 
     async def _messages(self, events: Sequence[Event]) -> list[Message]:
         """Status and user messages in order; then each market's trades, and its book after all its events."""
@@ -305,3 +313,8 @@ def _in_parts(events: Sequence[Event]) -> list[list[Event]]:
             room = TRADES_PER_MESSAGE - len(event.effects.trades)
         parts[-1].append(event)
     return parts
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -22,18 +22,19 @@ class SeenKeys:
         self._young = BloomFilter(capacity=capacity, error_rate=ERROR_RATE)
         self._old = BloomFilter(capacity=1, error_rate=ERROR_RATE)
         self.ready = False
-        self._dropped = False
+        self.dropped = False
+        """More keys than two generations hold: from then on every key asks the table."""
 
     def add(self, user_id: str, key: str) -> None:
         if len(self._young) >= self._capacity:
-            self._dropped = self._dropped or len(self._old) > 1
+            self.dropped = self.dropped or len(self._old) > 1
             self._old = self._young
             self._young = BloomFilter(capacity=self._capacity, error_rate=ERROR_RATE)
         self._young.add(f"{user_id} {key}")
 
     def may_hold(self, user_id: str, key: str) -> bool:
         """False only for a key that this process surely did not write or load."""
-        if not self.ready or self._dropped:
+        if not self.ready or self.dropped:
             return True
         name = f"{user_id} {key}"
         return name in self._young or name in self._old

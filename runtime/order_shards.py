@@ -152,6 +152,8 @@ class OrderShards:
                 failure = error
                 if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.DEADLINE_EXCEEDED):
                     continue
+                if error.code is ErrorCode.MARKET_NOT_FOUND:
+                    return
                 raise
             self._owner_of = {row.shard: row.address for row in answer.shards if row.address}
             if answer.market_shard >= 0:

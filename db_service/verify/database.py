@@ -94,8 +94,10 @@ async def _keys(connection: Connection, report: Report) -> None:
     report.results[Check.KEYS].looked_at += count
     lost = await connection.fetch(
         "SELECT user_id, key FROM idempotency i WHERE NOT EXISTS"
-        " (SELECT FROM events e WHERE e.market_id = i.market_id AND e.seq = i.seq)"
+        " (SELECT FROM events e WHERE e.market_id = i.market_id AND e.seq = i.seq AND e.kind = i.operation"
+        # the key of a first grant is its receiver's, whoever asked for it
+        " AND (e.actor_id = i.user_id OR starts_with(i.key, 'grant:')))"
     )
     for row in lost:
-        words = f"key {row['key']!r} of user {row['user_id']} names no event"
+        words = f"key {row['key']!r} of user {row['user_id']} names no such event"
         report.expect(Check.KEYS, False, words)

@@ -12,6 +12,7 @@ import msgspec
 
 from db_service.store.loading import load_market
 from db_service.store.rows import BatchRows, StoredEvent, rows_of
+from db_service.verify import effects
 from db_service.verify.report import Check, Report
 from db_service.verify.users import Users
 from engine.check import check
@@ -92,6 +93,7 @@ class MarketCheck:
 
     def _fold(self, event: Event, name: str) -> bool:
         before = self._pool()
+        was = effects.before(event, self._state.markets.get(self._market_id))
         try:
             fold(self._state, event)
         except BrokenLog as error:
@@ -101,7 +103,11 @@ class MarketCheck:
         if before[0] and after[0]:
             grew = after[0] * after[1] >= before[0] * before[1]
             self._report.expect(Check.POOL, grew, f"{name}: k fell from {before} to {after}")
+        wrong = list(effects.broken(event, was, self._state.markets[self._market_id]))
+        self._report.expect(Check.EFFECTS, not wrong, f"{name}: {'; '.join(wrong[:3])}")
         self._house(event, name)
+        if was.market is not None:
+            self._fee(event, was.market.fee_bps, name)
         self._users.add(event)
         return True
 
@@ -110,27 +116,30 @@ class MarketCheck:
         return (state.market.pool_yes, state.market.pool_no) if state else (0, 0)
 
     def _house(self, event: Event, name: str) -> None:
-        house, effects = event.effects.house, event.effects
-        if effects.fills:
-            fee = sum(fill.fee for fill in effects.fills)
-            expected = fee - fee // 2
-            self._report.expect(
-                Check.FEES, house.vault == expected, f"{name}: {house.vault} of a fee of {fee}"
-            )
-        if is_system_stream(event.market_id) or effects.market is None:
+        house, did = event.effects.house, event.effects
+        if is_system_stream(event.market_id) or did.market is None:
             return
-        points = sum(change.available_delta + change.locked_delta for change in effects.accounts)
+        points = sum(change.available_delta + change.locked_delta for change in did.accounts)
         kept = house.collateral + house.vault + house.pending + house.treasury_points
         self._report.expect(Check.ZERO_SUM, points + kept == 0, f"{name}: points {points}, house {kept}")
-        if effects.market.status in _DECIDED:
+        if did.market.status in _DECIDED:
             return
         for outcome, pool, treasury in (
             ("yes", house.pool_yes, house.treasury_yes),
             ("no", house.pool_no, house.treasury_no),
         ):
-            held = sum(getattr(change, f"{outcome}_delta") for change in effects.accounts) + pool + treasury
+            held = sum(getattr(change, f"{outcome}_delta") for change in did.accounts) + pool + treasury
             right = held == house.collateral
             self._report.expect(Check.ZERO_SUM, right, f"{name}: {held} {outcome} for {house.collateral}")
+
+    def _fee(self, event: Event, fee_bps: int, name: str) -> None:
+        """What the fills show is what the rule asks, and half of it is in the vault, the odd micro too."""
+        if not event.effects.fills:
+            return
+        fee, due = sum(fill.fee for fill in event.effects.fills), effects.fee_due(event, fee_bps)
+        self._report.expect(Check.FEES, fee == due, f"{name}: a fee of {fee}, due was {due}")
+        vault = event.effects.house.vault
+        self._report.expect(Check.FEES, vault == fee - fee // 2, f"{name}: {vault} of a fee of {fee}")
 
     async def _compare(self, expected: BatchRows, first: int, last: int) -> None:
         """The rows that are written once, of one chunk of events."""

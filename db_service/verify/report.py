@@ -20,8 +20,9 @@ class Check(Enum):
     HASH = "each event's hash covers its bytes and the hash before"
     EVENT = "an event's columns say what its bytes say"
     ZERO_SUM = "per event, points, YES and NO each sum to zero, and the house's part adds up"
+    EFFECTS = "shares, the house's part and payouts of an event are what it changed"
     POOL = "the pool's product never falls while it trades"
-    FEES = "the vault gets its half of every fee, the odd micro too"
+    FEES = "each fee is what the rule asks; the vault gets half of it, the odd micro too"
     LEDGER = "the ledger's rows are those of the events"
     FILLS = "fills and trades are those of the events"
     ORDERS = "orders are as the events left them"
@@ -32,7 +33,7 @@ class Check(Enum):
     FRAMES = "user numbers have no gaps, balances after each event add up"
     SUPPLY = "points in accounts and markets are the points granted"
     ISSUANCE = "the sum of all grants is what was issued"
-    KEYS = "idempotency keys name events that exist"
+    KEYS = "idempotency keys name events of their kind and user"
 
 
 @dataclass(slots=True)
