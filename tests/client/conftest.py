@@ -45,3 +45,10 @@ async def admin(suite: Suite) -> AsyncIterator[Client]:
     account = await suite.admin()
     async with Client(suite.url, email=account.email, password=PASSWORD) as client:
         yield client
+
+
+@pytest.fixture
+async def admin_of_short(short_lived: Clients) -> AsyncIterator[Client]:
+    account = await short_lived.suite.admin()
+    async with Client(short_lived.suite.url, email=account.email, password=PASSWORD) as client:
+        yield client

@@ -1,6 +1,7 @@
 """Own events and tickers, and what a stream does when the live feed is killed under it."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from predmarket_client import Client, Gap, limit, market, micros
 from predmarket_client.stream.feeds import Feed, LatestFeed
+from predmarket_client.stream.frames import frame_of
 from tests.client.support import Clients, open_market
 from tests.client.test_stream import check_equal, until
 from tests.ws_service.process import WsProcess, ws_process
@@ -181,3 +183,47 @@ async def test_a_live_feed_that_stops_in_order_sends_its_clients_away(
         frames = await until_at(own, (await ann.portfolio.get()).user_seq)
         assert {frame.user_seq for frame in frames if not isinstance(frame, Gap)}
         assert not [frame for frame in frames if isinstance(frame, Gap)]
+
+
+async def test_a_slow_reader_of_own_events_misses_none(admin: Client, clients: Clients) -> None:
+    market_id = await open_market(admin)
+    ann = await clients("ann")
+    start = (await ann.portfolio.get()).user_seq
+    async with ann.stream() as stream:
+        own, book = await stream.own(frames_max=3), await stream.book(market_id)
+        for _ in range(10):
+            last = await ann.orders.place(market("BUY", "YES", market_id, amount_micros=micros(1)))
+        await until(
+            lambda: book.seq >= last.seq
+        )  # and nobody has read the events, far more than the feed holds
+        check_gapless(await until_at(own, (await ann.portfolio.get()).user_seq), start + 1)
+
+
+async def test_own_events_go_on_when_tokens_expire(admin_of_short: Client, short_lived: Clients) -> None:
+    """The socket is closed with 4001 when the token it began with is over; the next one shows a newer."""
+    market_id = await open_market(admin_of_short)
+    ann = await short_lived("ann")
+    start = (await ann.portfolio.get()).user_seq
+    async with ann.stream() as stream:
+        own = await stream.own()
+        async with asyncio.timeout(60):
+            while stream.connections < 3:
+                await ann.orders.place(market("BUY", "YES", market_id, amount_micros=micros(1)))
+                await asyncio.sleep(0.2)
+        await ann.orders.place(market("BUY", "YES", market_id, amount_micros=micros(1)))
+        check_gapless(await until_at(own, (await ann.portfolio.get()).user_seq), start + 1)
+
+
+async def test_news_of_missing_events_reach_the_feed_they_are_about(admin: Client, clients: Clients) -> None:
+    first, second = await open_market(admin), await open_market(admin)
+    ann = await clients("ann")
+    async with ann.stream() as stream:
+        own, trades, others = await stream.own(), await stream.trades(first), await stream.trades(second)
+        for about in ({"channel": "user"}, {"channel": "trades", "market_id": first}):
+            text = {"type": "error", "code": "RESUME_UNAVAILABLE", "message": "", "retryable": False, **about}
+            stream._take(frame_of(json.dumps(text)))
+        placed = await ann.orders.place(market("BUY", "YES", second, amount_micros=micros(1)))
+        assert await take(trades, 1) == [Gap("RESUME_UNAVAILABLE")]
+        assert [trade.seq for trade in await take(others, 1)] == [placed.seq]
+        gap, order = await take(own, 2)
+        assert (gap, order.order_id) == (Gap("RESUME_UNAVAILABLE"), placed.order_id)

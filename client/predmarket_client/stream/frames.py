@@ -34,12 +34,14 @@ class GoAway(msgspec.Struct, frozen=True, tag_field="type", tag="goaway"):
 
 
 class ErrorFrame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
-    """A command that was refused, or news without `id`."""
+    """A command that was refused; or, without `id`, news of what is missing in a channel (and market)."""
 
     code: str
     message: str
     retryable: bool = False
     id: int | str | None = None
+    channel: str | None = None
+    market_id: str | None = None
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="book.snapshot"):

@@ -276,8 +276,10 @@ class Stream:
                 self._put("ticker", EVERY, frame)
             case OwnOrder() | OwnFill() | OwnBalance() | OwnPosition():
                 self._put("user", "", frame)
+            case ErrorFrame(code="RESUME_UNAVAILABLE", channel="user"):
+                self._own_missing(frame.code)
             case ErrorFrame(code="RESUME_UNAVAILABLE"):
-                self._missing(frame.code)
+                self._missing(frame.market_id, frame.code)
 
     def _take_book(self, frame: BookSnapshot | BookDelta) -> None:
         book = self._wanted.get(("book", frame.market_id))
@@ -298,11 +300,16 @@ class Stream:
         if isinstance(target, Feed | LatestFeed):
             target.put(frame)
 
-    def _missing(self, reason: str) -> None:
-        """The server says that trades are missing; its words name the market, so every feed of trades is told."""
-        for (channel, _), target in self._wanted.items():
-            if channel == "trades" and isinstance(target, Feed):
+    def _missing(self, market_id: str | None, reason: str) -> None:
+        """Trades are missing, of one market or, when none is named, perhaps of each."""
+        for (channel, followed), target in self._wanted.items():
+            if channel == "trades" and market_id in (None, followed) and isinstance(target, Feed):
                 target.gap(reason)
+
+    def _own_missing(self, reason: str) -> None:
+        target = self._wanted.get(OWN)
+        if isinstance(target, OwnFeed):
+            target.lost(reason)
 
     def _resume_own(self) -> None:
         """Subscribe to the own events anew, from the last one taken."""
