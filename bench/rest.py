@@ -20,8 +20,9 @@ def section(quick: bool) -> Section:
     return Section(
         title="REST, durable",
         note=(
-            "Market orders of one Point on one market, each a POST of its own with token and client_order_id, answered "
-            "after its commit; the load in a process of its own on the same cores."
+            "Market orders of one Point on one market, each a POST of its own with an API key and a client_order_id, "
+            "checked and counted as every request is, answered after its commit; the load in a process of its own on "
+            "the same cores."
         ),
         metrics=("orders/s", "p50 ms", "p99 ms", "load CPU %"),
         ours=OURS,
