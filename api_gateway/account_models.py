@@ -12,7 +12,17 @@ Secret = Annotated[SecretStr, Field(min_length=1, max_length=4_096)]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Register(Strict):
+class Begins(Strict):
+    """What begins a session."""
+
+    cookies: bool = Field(
+        default=False,
+        description="For browsers: the tokens come as cookies, and the body has null in their place and a "
+        "`csrf_token`, which every request that changes something repeats in `X-CSRF-Token`.",
+    )
+
+
+class Register(Begins):
     """A new account."""
 
     email: Email
@@ -20,7 +30,7 @@ class Register(Strict):
     display_name: str = Field(default="", max_length=200, description="Empty: a neutral name is made up.")
 
 
-class LogIn(Strict):
+class LogIn(Begins):
     """Who wants a session."""
 
     email: Email
@@ -48,7 +58,7 @@ class Authorize(Strict):
     code_challenge_method: Literal["S256"]
 
 
-class ExchangeCode(Strict):
+class ExchangeCode(Begins):
     """PKCE, second half: the code and the verifier the challenge was made from."""
 
     code: Secret

@@ -1,6 +1,6 @@
 """/v1/auth and /v1/me."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -12,11 +12,12 @@ from runtime.grpc_client import call as ask
 
 # argon2id on a busy machine, and a moment for the first grant.
 HASHING_SECONDS = 8.0
+Beginning = TypeVar("Beginning", bound=models.Begins)
 
 
 async def register(call: Call) -> Answer:
     """A new account and its first session."""
-    body = call.parsed(models.Register)
+    body = _beginning(call, models.Register)
     request = auth_pb2.RegisterRequest(
         email=body.email,
         password=body.password.get_secret_value(),
@@ -25,16 +26,17 @@ async def register(call: Call) -> Answer:
         idempotency_key=call.idempotency_key,
     )
     answer = await ask(call.clients.auth.Register, request, deadline_seconds=HASHING_SECONDS)
-    return Answer(_session(answer), status=201, replayed=answer.replayed)
+    return Answer(_session(call, body, answer), status=201, replayed=answer.replayed)
 
 
 async def log_in(call: Call) -> Answer:
     """A session."""
-    body = call.parsed(models.LogIn)
+    body = _beginning(call, models.LogIn)
     request = auth_pb2.LogInRequest(
         email=body.email, password=body.password.get_secret_value(), user_agent=call.user_agent
     )
-    return Answer(_session(await ask(call.clients.auth.LogIn, request, deadline_seconds=HASHING_SECONDS)))
+    answer = await ask(call.clients.auth.LogIn, request, deadline_seconds=HASHING_SECONDS)
+    return Answer(_session(call, body, answer))
 
 
 async def refresh(call: Call) -> Answer:
@@ -49,6 +51,9 @@ async def log_out(call: Call) -> Answer:
     """Ends a session."""
     body = call.parsed(models.LogOut)
     token = body.refresh_token.get_secret_value() if body.refresh_token else ""
+    if not token and call.authorization is None and (session := call.visit.session()) is not None:
+        token = session.refresh_token
+        call.visit.end()
     request = auth_pb2.LogOutRequest(refresh_token=token)
     await ask(call.clients.auth.LogOut, request, authorization=call.authorization)
     return Answer(None, status=204)
@@ -69,7 +74,7 @@ async def authorize(call: Call) -> Answer:
 
 async def exchange_code(call: Call) -> Answer:
     """A session for a code and its verifier."""
-    body = call.parsed(models.ExchangeCode)
+    body = _beginning(call, models.ExchangeCode)
     request = auth_pb2.ExchangeCodeRequest(
         code=body.code.get_secret_value(),
         code_verifier=body.code_verifier.get_secret_value(),
@@ -77,7 +82,7 @@ async def exchange_code(call: Call) -> Answer:
         redirect_uri=body.redirect_uri,
         user_agent=call.user_agent,
     )
-    return Answer(_session(await ask(call.clients.auth.ExchangeCode, request)))
+    return Answer(_session(call, body, await ask(call.clients.auth.ExchangeCode, request)))
 
 
 async def change_password(call: Call) -> Answer:
@@ -136,5 +141,17 @@ async def update_me(call: Call) -> Answer:
     return Answer(shapes.user(answer.user), replayed=answer.replayed)
 
 
-def _session(answer: Any) -> dict[str, Any]:
-    return {**shapes.tokens(answer.tokens), "user": shapes.user(answer.user)}
+def _beginning(call: Call, model: type[Beginning]) -> Beginning:
+    """The body; that cookies would not be kept is said before anything is done."""
+    body = call.parsed(model)
+    if body.cookies:
+        call.visit.check_can_keep()
+    return body
+
+
+def _session(call: Call, body: models.Begins, answer: Any) -> dict[str, Any]:
+    document = {**shapes.tokens(answer.tokens), "user": shapes.user(answer.user), "csrf_token": None}
+    if body.cookies:
+        csrf_token = call.visit.begin(answer.tokens)
+        document |= {"access_token": None, "refresh_token": None, "csrf_token": csrf_token}
+    return document

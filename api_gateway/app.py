@@ -11,8 +11,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from api_gateway.browsers import Browsers, Visit
 from api_gateway.clients import Clients
+from api_gateway.cors import Cors
 from api_gateway.metrics import REQUEST_SECONDS, REQUESTS
+from api_gateway.peers import Peers
 from api_gateway.routing import Access, Answer, Call, Limits, Refused, Route
 from runtime.errors import ApiError, ErrorCode, FieldError
 from runtime.surprises import as_api_error
@@ -23,6 +26,12 @@ BODY_MAX_BYTES = 64 * 1024
 QUERY_VALUE_MAX_CHARACTERS = 1_000
 USER_AGENT_MAX_CHARACTERS = 200
 RETRY_AFTER_SECONDS = "1"
+CORS_METHODS = "GET, POST, PATCH, DELETE"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-CSRF-Token, X-Request-Id"
+EXPOSED_HEADERS = (
+    "ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, Allow, X-Request-Id, "
+    "WWW-Authenticate"
+)
 _KEY = re.compile(r"[\x21-\x7e]{1,190}")  # with an item's number it stays within 200
 _SAFE_METHODS = frozenset({"GET"})
 _ALWAYS = {"Server": "predmarket", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -36,6 +45,9 @@ class Edge:
     verifier: TokenVerifier
     request_seconds: float
     limits: Limits
+    browsers: Browsers
+    peers: Peers
+    cors: Cors
 
 
 def make_app(
@@ -49,7 +61,7 @@ def make_app(
         app.router.add_route(route.method, path, _endpoint(edge, route))
     for add_to in others:
         add_to(app)
-    app.router.add_route("*", "/{unknown:.*}", _unknown(routes))
+    app.router.add_route("*", "/{unknown:.*}", _unknown(edge.cors, routes))
     return app
 
 
@@ -70,8 +82,8 @@ def _endpoint(edge: Edge, route: Route) -> Any:
     return handle
 
 
-def _unknown(routes: Sequence[Route]) -> Any:
-    """404, or 405 where the path is one of ours."""
+def _unknown(cors: Cors, routes: Sequence[Route]) -> Any:
+    """404, or 405 where the path is one of ours; what a browser asks before a call is answered."""
     methods: dict[str, list[str]] = {}
     for route in routes:
         methods.setdefault(re.sub(r"\{\w+\}", "[^/]+", route.path), []).append(route.method)
@@ -80,6 +92,8 @@ def _unknown(routes: Sequence[Route]) -> Any:
         begin_request("unknown", _lower(request.headers)).end()
         for pattern, allowed in methods.items():
             if re.fullmatch(pattern, request.path):
+                if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+                    return _preflight(cors, request)
                 response = _problem(ApiError(ErrorCode.METHOD_NOT_ALLOWED))
                 response.headers["Allow"] = ", ".join(sorted(allowed))
                 return response
@@ -88,27 +102,45 @@ def _unknown(routes: Sequence[Route]) -> Any:
     return handle
 
 
+def _preflight(cors: Cors, request: web.Request) -> web.Response:
+    allowed = cors.preflight(
+        request.headers.get("Origin"), methods=CORS_METHODS, allowed=ALLOWED_HEADERS, credentials=True
+    )
+    return web.Response(status=204, headers={**_ALWAYS, "Cache-Control": "no-store", **allowed})
+
+
 async def _answered(edge: Edge, route: Route, request: web.Request) -> web.Response:
+    visit = Visit(edge.browsers, request)
     try:
         async with asyncio.timeout(edge.request_seconds):
-            call = await _call(edge, route, request)
+            call = await _call(edge, route, request, visit)
             headers = await edge.limits.admit(call, route)
             answer = await route.handler(call)
-        return _response(route, request, answer, headers)
+        response = _response(route, request, answer, headers)
     except TimeoutError:
-        return _problem(ApiError(ErrorCode.DEADLINE_EXCEEDED))
+        response = _problem(ApiError(ErrorCode.DEADLINE_EXCEEDED))
     except web.HTTPRequestEntityTooLarge:
-        return _problem(ApiError(ErrorCode.PAYLOAD_TOO_LARGE))
+        response = _problem(ApiError(ErrorCode.PAYLOAD_TOO_LARGE))
     except (web.HTTPException, web.RequestPayloadError):
-        return _problem(ApiError(ErrorCode.MALFORMED_REQUEST))
+        response = _problem(ApiError(ErrorCode.MALFORMED_REQUEST))
     except Exception as error:  # the one place where surprises end; as_api_error logs them
-        return _problem(as_api_error(error))
+        response = _problem(as_api_error(error))
+    for cookie in visit.set_cookies:
+        response.headers.add("Set-Cookie", cookie)
+    if "Origin" in request.headers:
+        _add_cors(edge.cors, request, response)
+    return response
 
 
-async def _call(edge: Edge, route: Route, request: web.Request) -> Call:
+def _add_cors(cors: Cors, request: web.Request, response: web.Response) -> None:
+    origin = request.headers.get("Origin")
+    response.headers.update(cors.headers(origin, exposed=EXPOSED_HEADERS, credentials=True))
+    response.headers["Vary"] = "Authorization, Cookie, Origin"
+
+
+async def _call(edge: Edge, route: Route, request: web.Request, visit: Visit) -> Call:
     """Who calls is settled before the body is read."""
-    authorization = _single(request, "Authorization")
-    identity = await _identity(edge.verifier, route, authorization)
+    authorization, identity = await _credential(edge.verifier, route, request, visit)
     return Call(
         clients=edge.clients,
         route=route,
@@ -119,23 +151,54 @@ async def _call(edge: Edge, route: Route, request: web.Request) -> Call:
         user_agent=request.headers.get("User-Agent", "")[:USER_AGENT_MAX_CHARACTERS],
         authorization=authorization,
         identity=identity,
-        client_address=request.remote or "",
+        client_address=edge.peers.address(request),
+        visit=visit,
     )
 
 
-async def _identity(verifier: TokenVerifier, route: Route, authorization: str | None) -> Identity | None:
+async def _credential(
+    verifier: TokenVerifier, route: Route, request: web.Request, visit: Visit
+) -> tuple[str | None, Identity | None]:
+    """What goes on to the services, and who it is. Cookies are looked at only without `Authorization`."""
+    authorization = _single(request, "Authorization")
     if route.access is Access.OPEN:
-        return None  # a stale token must not stop anybody from logging in
-    if authorization is None:
+        return authorization, None  # a stale token must not stop anybody from logging in
+    if authorization is not None:
+        identity: Identity | None = await verifier.identity(authorization)
+    else:
+        authorization, identity = await _by_cookies(verifier, route, visit)
+    if identity is None:
         if route.access is Access.PUBLIC:
-            return None
+            return None, None
         raise ApiError(ErrorCode.UNAUTHENTICATED)
-    identity = await verifier.identity(authorization)
     if route.access is Access.ADMIN:
         identity.require("admin")
     if route.scope is not None:
         route.scope.check(identity)
-    return identity
+    return authorization, identity
+
+
+async def _by_cookies(
+    verifier: TokenVerifier, route: Route, visit: Visit
+) -> tuple[str | None, Identity | None]:
+    """Of a session that cannot be renewed nothing is left: who may read without one, reads on."""
+    session = visit.session()
+    if session is None:
+        return None, None
+    if session.access_token:
+        try:
+            authorization = f"Bearer {session.access_token}"
+            return authorization, await verifier.identity(authorization)
+        except ApiError as error:
+            if error.code is not ErrorCode.UNAUTHENTICATED:
+                raise
+    try:
+        authorization = f"Bearer {await visit.renew(session)}"
+    except ApiError as error:
+        if error.code is ErrorCode.REFRESH_TOKEN_INVALID:
+            return None, None
+        raise
+    return authorization, await verifier.identity(authorization)
 
 
 def _single(request: web.Request, name: str) -> str | None:
@@ -191,10 +254,14 @@ def _response(
         headers["Idempotency-Replayed"] = "true"
     body = _bytes(answer.body)
     # An administrator's view of a DRAFT is not for caches.
-    is_public = route.access is Access.PUBLIC and "Authorization" not in request.headers
+    is_public = (
+        route.access is Access.PUBLIC
+        and "Authorization" not in request.headers
+        and "Cookie" not in request.headers
+    )
     headers["Cache-Control"] = "public, no-cache" if is_public else "no-store"
     if route.access is Access.PUBLIC:
-        headers["Vary"] = "Authorization"
+        headers["Vary"] = "Authorization, Cookie"
     if is_public and answer.status == 200:
         headers["ETag"] = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         if _is_known(request.headers.get("If-None-Match", ""), headers["ETag"]):

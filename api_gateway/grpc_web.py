@@ -21,6 +21,7 @@ from api_gateway.grpc_web_methods import Method
 from api_gateway.grpc_web_upstreams import Upstreams
 from api_gateway.limits import caller_of
 from api_gateway.metrics import REQUEST_SECONDS, REQUESTS
+from api_gateway.peers import Peers
 from runtime.errors import ApiError, ErrorCode
 from runtime.rate_policy import Bucket, RateGate
 from runtime.surprises import as_api_error
@@ -77,12 +78,14 @@ class GrpcWeb:
         verifier: TokenVerifier,
         gate: RateGate,
         cors: Cors,
+        peers: Peers,
     ) -> None:
         self._upstreams = upstreams
         self._methods = methods
         self._verifier = verifier
         self._gate = gate
         self._cors = cors
+        self._peers = peers
         self._streams = 0
 
     def add_to(self, app: web.Application) -> None:
@@ -139,7 +142,7 @@ class GrpcWeb:
         if call.authorization is not None:
             identity = await self._verifier.identity(call.authorization)
         if identity is None or not call.method.is_counted_there:
-            await self._gate.require(Bucket.PUBLIC, caller_of(identity, call.request.remote or ""))
+            await self._gate.require(Bucket.PUBLIC, caller_of(identity, self._peers.address(call.request)))
 
     async def _unary(self, call: _Call, message: bytes) -> web.Response:
         answer = await self._upstreams.unary(

@@ -69,7 +69,14 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An access token, or an API key (`pmk_...`).",
-                }
+                },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-pm_access",
+                    "description": "A browser's session: log in with `cookies`, and repeat `csrf_token` in "
+                    "`X-CSRF-Token` with whatever changes something. The gateway renews it by itself.",
+                },
             },
         },
     }
@@ -82,6 +89,10 @@ def errors_of(route: Route) -> tuple[ErrorCode, ...]:
         found.append(ErrorCode.UNAUTHENTICATED)
     if route.scope is not None:
         found.append(ErrorCode.FORBIDDEN)
+    if (
+        route.access is not Access.OPEN
+    ):  # a browser's session may have ended, or another site's page may use it
+        found += [ErrorCode.CSRF_REJECTED, ErrorCode.ACCOUNT_SUSPENDED]
     if route.bucket is not Bucket.NONE:
         found.append(ErrorCode.RATE_LIMITED)
     if route.method != "GET":
@@ -147,7 +158,8 @@ def _description(route: Route) -> str:
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.access is Access.OPEN:
         return []
-    return [{}, {"bearer": []}] if route.access is Access.PUBLIC else [{"bearer": []}]
+    known: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
+    return [{}, *known] if route.access is Access.PUBLIC else known
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

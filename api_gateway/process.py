@@ -3,6 +3,7 @@
 from redis.asyncio import Redis
 
 from api_gateway.app import Edge, make_app
+from api_gateway.browsers import Browsers
 from api_gateway.clients import Clients
 from api_gateway.cors import Cors, origins_of
 from api_gateway.gather import OrderGatherer
@@ -10,6 +11,8 @@ from api_gateway.grpc_web import GrpcWeb
 from api_gateway.grpc_web_methods import Upstream, offered_methods
 from api_gateway.grpc_web_upstreams import Upstreams
 from api_gateway.limits import GatewayLimits
+from api_gateway.peers import Peers, networks_of
+from api_gateway.renewals import Renewals
 from api_gateway.routes import all_routes, chosen_routes
 from api_gateway.settings import GatewaySettings
 from api_gateway.tickets import Tickets
@@ -47,14 +50,25 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     )
     gate = make_gate(settings)
     process.on_stop(gate.close)
+    renewals = Renewals(redis, clients.auth)
+    process.on_stop(renewals.close)
     verifier = process.token_verifier()
-    edge = Edge(clients, verifier, settings.request_seconds, GatewayLimits(gate))
+    peers, cors = Peers(networks_of(settings.trusted_proxies)), Cors(origins_of(settings.cors_origins))
+    edge = Edge(
+        clients=clients,
+        verifier=verifier,
+        request_seconds=settings.request_seconds,
+        limits=GatewayLimits(gate),
+        browsers=Browsers(renewals, peers, cors, process.clock, insecure=settings.insecure_cookies),
+        peers=peers,
+        cors=cors,
+    )
     # Proves nothing, so that order_service counts what comes by gRPC-Web itself.
     unproven = OrderShards(addresses_of(settings.order_grpc))
     process.on_stop(unproven.close)
     upstreams = Upstreams(unproven, {Upstream.DATABASE: database_channel, Upstream.AUTH: auth_channel})
     methods = offered_methods(settings.gateway_routes)
-    grpc_web = GrpcWeb(upstreams, methods, verifier, gate, Cors(origins_of(settings.cors_origins)))
+    grpc_web = GrpcWeb(upstreams, methods, verifier, gate, cors, peers)
     routes = chosen_routes(all_routes(lambda: process.ops.ready), settings.gateway_routes)
     app = make_app(edge, routes, grpc_web.add_to)
     await process.serve_http(app, host=settings.http_host, port=settings.http_port)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from api_gateway import strict_json
+from api_gateway.browsers import Visit
 from api_gateway.checks import parsed, parsed_query
 from api_gateway.clients import Clients
 from runtime.errors import ApiError, ErrorCode
@@ -95,6 +96,8 @@ class Call:
     identity: Identity | None
     client_address: str
     """IP address of the client, in its usual spelling."""
+    visit: Visit
+    """What a browser's session needs."""
     _document: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:

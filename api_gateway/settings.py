@@ -25,9 +25,13 @@ class GatewaySettings(RateSettings):
     """The WebSocket's address, shown at /version."""
     gateway_routes: RouteChoice = "all"
     """`public`: all but /v1/admin. `admin`: /v1/admin, and what an administrator needs to get in."""
+    cors_origins: str = "http://localhost:3000,http://localhost:5173"
+    """Origins whose pages may call with credentials, divided by commas. The default is for development."""
+    trusted_proxies: str = ""
+    """Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as `10.0.0.0/8,127.0.0.1`."""
+    insecure_cookies: bool = False
+    """INSECURE_COOKIES=1: session cookies that browsers keep over plain http. Only for a network of one's own."""
     request_seconds: float = Field(default=10.0, gt=0, le=60)
     """How long one request may take; then 504."""
     gather: bool = True
     """Orders that arrive while calls are in flight go together in the next one. GATHER=0: each is a call of its own."""
-    cors_origins: str = "http://localhost:3000,http://localhost:5173"
-    """Pages that may call from another origin, divided by commas; the default is for development."""

@@ -69,6 +69,17 @@ class ErrorCode(StrEnum):
         "FORBIDDEN", StatusCode.PERMISSION_DENIED, 403, False,
         "Your role may not do this. Ask an administrator if you should.",
     )  # fmt: skip
+    CSRF_REJECTED = (
+        "CSRF_REJECTED", StatusCode.PERMISSION_DENIED, 403, False,
+        "A request with a session cookie that changes something must come from a page of this site, or of an allowed "
+        "origin, and repeat the cookie `pm_csrf` (with its prefix `__Host-`) in the header X-CSRF-Token.",
+    )  # fmt: skip
+    COOKIES_NEED_HTTPS = (
+        "COOKIES_NEED_HTTPS", StatusCode.FAILED_PRECONDITION, 400, False,
+        "A browser drops secure cookies that come over plain http from another machine, so the session would be lost. "
+        "Use https, or log in without `cookies`. On a network of your own the gateway's setting INSECURE_COOKIES=1 "
+        "makes cookies that plain http keeps.",
+    )  # fmt: skip
     INVALID_CREDENTIALS = (
         "INVALID_CREDENTIALS", StatusCode.UNAUTHENTICATED, 401, False,
         "E-mail and password do not belong together. The answer is the same whether the account exists or not.",

@@ -36,6 +36,7 @@ class NewSession(Tokens):
     """A session that has just begun."""
 
     user: User
+    csrf_token: str | None = Field(description="With cookies: to be repeated in `X-CSRF-Token`.")
 
 
 class AuthorizationCode(Shape):

@@ -11,6 +11,7 @@ from runtime.errors import ErrorCode
 AREA = "accounts"
 PASSWORD = "a good long password"
 HASHING = (ErrorCode.OVERLOADED,)
+COOKIES = (ErrorCode.COOKIES_NEED_HTTPS, ErrorCode.CSRF_REJECTED)
 
 
 def routes() -> list[Route]:
@@ -32,7 +33,7 @@ def _sessions() -> list[Route]:
             repeats=Repeats.ONCE,
             body=models.Register,
             answers={201: answers.NewSession},
-            errors=(ErrorCode.EMAIL_TAKEN, ErrorCode.IDEMPOTENCY_KEY_REUSED, *HASHING),
+            errors=(ErrorCode.EMAIL_TAKEN, ErrorCode.IDEMPOTENCY_KEY_REUSED, *COOKIES, *HASHING),
             example={"email": "<email>", "password": PASSWORD, "display_name": "Ann"},
         ),
         _open(
@@ -42,7 +43,7 @@ def _sessions() -> list[Route]:
             repeats=Repeats.AGAIN,
             body=models.LogIn,
             answers={200: answers.NewSession},
-            errors=(ErrorCode.INVALID_CREDENTIALS, ErrorCode.ACCOUNT_SUSPENDED, *HASHING),
+            errors=(ErrorCode.INVALID_CREDENTIALS, ErrorCode.ACCOUNT_SUSPENDED, *COOKIES, *HASHING),
             example={"email": "<email>", "password": PASSWORD},
         ),
         _open(
@@ -64,7 +65,7 @@ def _sessions() -> list[Route]:
             repeats=Repeats.AGAIN,
             body=models.LogOut,
             answers={204: None},
-            errors=(ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN),
+            errors=(ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.CSRF_REJECTED),
             example={},
         ),
     ]
@@ -94,7 +95,7 @@ def _pkce() -> list[Route]:
             repeats=Repeats.AGAIN,
             body=models.ExchangeCode,
             answers={200: answers.NewSession},
-            errors=(ErrorCode.AUTHORIZATION_CODE_INVALID, ErrorCode.ACCOUNT_SUSPENDED),
+            errors=(ErrorCode.AUTHORIZATION_CODE_INVALID, ErrorCode.ACCOUNT_SUSPENDED, *COOKIES),
         ),
         Route(
             method="GET",

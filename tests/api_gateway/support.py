@@ -104,6 +104,8 @@ class Suite:
     """host:port of order_service's gRPC."""
     shared: Mapping[str, Any] = field(default_factory=dict)
     """Settings of every service: for one more process."""
+    urls: list[str] = field(default_factory=list)
+    """Of every gateway."""
 
     def nobody(self) -> User:
         return User(self.http, self.url)
@@ -142,9 +144,11 @@ async def run_suite(
     *,
     auth_settings: Mapping[str, Any] | None = None,
     all_settings: Mapping[str, Any] | None = None,
+    gateways: int = 1,
 ) -> AsyncIterator[Suite]:
     """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too."""
-    order_port, db_port, http_port, ws_port = (free_port() for _ in range(4))
+    order_port, db_port, ws_port = (free_port() for _ in range(3))
+    http_ports = [free_port() for _ in range(gateways)]
     orders, ws_url = f"127.0.0.1:{order_port}", f"ws://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
         auth = await stack.enter_async_context(
@@ -175,15 +179,14 @@ async def run_suite(
                 DbSettings,
                 {"database_url": database.url_for("pm_db"), "grpc_port": db_port},
             ),
-            (
-                "api_gateway",
-                api_gateway.process.serve,
-                GatewaySettings,
-                {
-                    "db_grpc": f"127.0.0.1:{db_port}",
-                    "http_port": http_port,
-                    "ws_url": ws_url,
-                },
+            *(
+                (
+                    "api_gateway",
+                    api_gateway.process.serve,
+                    GatewaySettings,
+                    {"db_grpc": f"127.0.0.1:{db_port}", "http_port": http_port, "ws_url": ws_url},
+                )
+                for http_port in http_ports
             ),
             ("ws_service", ws_service.process.serve, WsSettings, {"http_port": ws_port}),
         ]
@@ -195,7 +198,8 @@ async def run_suite(
             await process.set_ready(True)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await _until_founded(database)
-        yield Suite(f"http://127.0.0.1:{http_port}", ws_url, http, database, orders, shared)
+        urls = [f"http://127.0.0.1:{http_port}" for http_port in http_ports]
+        yield Suite(urls[0], ws_url, http, database, orders, shared, urls)
 
 
 async def _until_founded(database: Database) -> None:
