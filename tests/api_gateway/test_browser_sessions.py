@@ -180,8 +180,8 @@ async def test_plain_http_from_another_machine_is_told_why_it_gets_no_cookies(su
 
 
 @pytest.fixture
-async def on_a_lan(fresh_database: Any, nats_server: Any) -> AsyncIterator[Suite]:
-    settings = {"insecure_cookies": True}
+async def on_a_lan(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Suite]:
+    settings = {"insecure_cookies": True, "redis_url": redis_server.url, **UNLIMITED}
     async with run_suite(fresh_database, nats_server.url, all_settings=settings) as running:
         yield running
 
