@@ -87,6 +87,7 @@ def _route(path: str, handler: Handler) -> Route:
         bucket=Bucket.NONE,
         area=AREA,
         summary="A document",
+        errors=(ErrorCode.NOT_FOUND,),
     )
 
 
