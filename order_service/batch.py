@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import structs
 
 from db_service.store.writes import Balance, KeyRow, StoredKey
-from engine.commands import SYSTEM_ID, PauseMarket
+from engine.commands import SYSTEM_ID, AnyCommand, PauseMarket
 from engine.core import Applied, Engine, payers
 from engine.events import EVENT_BYTES_MAX, AccountChange, Event, decode, encode, hash_of
 from engine.refusals import Code, InvariantBroken, Refusal
@@ -36,6 +37,9 @@ class Draft:
 
     applied: Applied
     audit: Audit | None
+    market_before: tuple[Any, ...] | None = None
+    market_after: tuple[Any, ...] = ()
+    """The market's fields (`Market.FIELDS`) around an audited command; None before: it was not there."""
     event: Event | None = None
     payload: bytes = b""
     hash: str = ""
@@ -196,16 +200,23 @@ class Applier:
             if isinstance(tried, Refusal):
                 return tried
             return Done(self._event(tried, 0, ""), False, True, Before(before, before))
+        market_before = self._market_values(command) if request.audit else None
         applied = self._engine.apply(command, now=run.time)
         if isinstance(applied, Refusal):
             return applied
         after = request.look(self._state) if request.look else None
         draft = Draft(applied, request.audit)
+        if request.audit:
+            draft.market_before, draft.market_after = market_before, self._market_values(command) or ()
         run.drafts.append(draft)  # from here on nothing may fail: what is in the list is written
         for name in request.keys:
             within[(request.key_owner, name)] = (request.request_hash, draft)
             run.keys.append(((request.key_owner, name), request, draft))
         return Accepted(draft, False, Before(before, after))
+
+    def _market_values(self, command: AnyCommand) -> tuple[Any, ...] | None:
+        state = self._state.markets.get(command.market_id)
+        return state.market.read() if state else None
 
     def _fail_closed(self, run: Run, request: Request) -> Refusal:
         """The pool's product would have fallen: refuse, and pause the market until somebody looked."""

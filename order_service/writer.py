@@ -11,6 +11,7 @@ import asyncpg
 
 from db_service.store import writes
 from db_service.store.writes import Balance
+from order_service.audit import audit_row
 from order_service.batch import Applier, Run
 from order_service.failpoints import FailPoints
 from order_service.metrics import BATCHES_RERUN
@@ -179,17 +180,7 @@ class Writer:
             )
             for index, draft in enumerate(run.drafts)
         ]
-        audits = [
-            writes.AuditRow(
-                actor_id=draft.done().command.actor_id,
-                action=draft.audit.action,
-                target=draft.audit.target or draft.done().market_id,
-                reason=draft.audit.reason,
-                trace_id=draft.audit.trace_id,
-            )
-            for draft in run.drafts
-            if draft.audit is not None
-        ]
+        audits = [audit_row(draft, draft.audit) for draft in run.drafts if draft.audit is not None]
         keys = run.key_rows()
         if await writes.write_batch(connection, stored, keys, audits, timeout=STATEMENT_SECONDS) < len(keys):
             raise MaybeSeen

@@ -239,8 +239,8 @@ PARTS: Mapping[str, Part] = {
         ("uuid", "text", "text", "text", "uuid", "bigint"),
     ),
     "audit_log": Part(
-        "INSERT INTO audit_log (actor_id, action, target, reason, trace_id) SELECT * FROM {rows}",
-        ("uuid", "text", "text", "text", "text"),
+        "INSERT INTO audit_log (actor_id, action, target, reason, trace_id, before, after) SELECT * FROM {rows}",
+        ("uuid", "text", "text", "text", "text", "jsonb", "jsonb"),
     ),
 }
 

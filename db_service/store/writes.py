@@ -59,6 +59,9 @@ class AuditRow:
     target: str
     reason: str
     trace_id: str
+    before: str | None
+    after: str | None
+    """JSON: how the target looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,8 @@ async def write_batch(
         (row.user_id, row.key, row.operation, row.request_hash, row.market_id, row.seq) for row in keys
     ]
     written["audit_log"] = [
-        (row.actor_id, row.action, row.target, row.reason, row.trace_id) for row in audits
+        (row.actor_id, row.action, row.target, row.reason, row.trace_id, row.before, row.after)
+        for row in audits
     ]
     copied = APPENDED if len(events) >= COPY_MIN_EVENTS else {}
     parts = {name: rows for name, rows in written.items() if rows and name not in copied}

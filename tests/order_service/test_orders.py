@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+import orjson
 import pytest
 
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
 from tests.order_service.support import POINT, Client, limit, new_user
+from tests.servers import Database
 
 
 async def test_the_example_of_the_protocol(client: Client) -> None:
@@ -155,3 +158,35 @@ async def test_a_user_may_not_do_what_an_admin_may(client: Client) -> None:
     with pytest.raises(ApiError) as refused:
         await client.ask("PauseMarket", pause, user, service="MarketAdminService")
     assert refused.value.code is ErrorCode.FORBIDDEN
+
+
+async def test_what_an_admin_changes_is_in_the_audit_log_with_before_and_after(
+    client: Client, fresh_database: Database
+) -> None:
+    admin, user = new_user(), new_user()
+    market = await client.open_market(admin)
+    pause = order_pb2.PauseMarketRequest(market_id=market)
+    await client.admin("PauseMarket", pause, admin)
+    for points in (5, 7):
+        request = order_pb2.GrantPointsRequest(
+            idempotency_key=new_user(), user_id=user, kind="REWARD", amount_micros=points, reason="a prize"
+        )
+        await client.ask("GrantPoints", request, admin, "admin", "PointsService")
+    connection = await asyncpg.connect(fresh_database.superuser_url)
+    rows = await connection.fetch(
+        "SELECT target, reason, before, after FROM audit_log WHERE actor_id = $1 ORDER BY audit_id", admin
+    )
+    await connection.close()
+    shown = [
+        (row["target"], row["reason"], *(orjson.loads(row[name] or "null") for name in ("before", "after")))
+        for row in rows
+    ]
+    created, _activated, paused, first, second = shown
+    assert created[2] is None
+    assert created[3]["question"] == "Will it?"
+    assert paused[2:] == (
+        {"status": "ACTIVE", "reason": ""},
+        {"status": "PAUSED", "reason": "PAUSED_BY_ADMIN"},
+    )
+    assert first == (user, "a prize", {"available_micros": 0}, {"available_micros": 5})
+    assert second == (user, "a prize", {"available_micros": 5}, {"available_micros": 12})
