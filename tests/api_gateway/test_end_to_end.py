@@ -113,11 +113,13 @@ async def test_each_order_of_a_batch_is_answered_on_its_own(suite: Suite, admin:
     market = await open_market(admin)
     ann = await suite.user("ann")
     good = limit(market, "BUY", "YES", 400_000, POINT)
-    orders = [good, {**good, "price_micros": 405_000}, {**good, "quantity_micros": 10**14}]
+    unknown = {**good, "market_id": ann.user_id}
+    orders = [good, {**good, "price_micros": 405_000}, {**good, "quantity_micros": 10**14}, unknown]
     first = await ann.ask("POST", "/v1/orders/batch", {"orders": orders}, key="b")
     results = first.body["results"]
     assert results[0]["order"]["status"] == "OPEN"
-    assert [result["error"]["code"] for result in results[1:]] == ["PRICE_NOT_ON_TICK", "INSUFFICIENT_FUNDS"]
+    codes = [result["error"]["code"] for result in results[1:]]
+    assert codes == ["PRICE_NOT_ON_TICK", "INSUFFICIENT_FUNDS", "MARKET_NOT_FOUND"]
     again = await ann.ask("POST", "/v1/orders/batch", {"orders": orders}, key="b")
     assert again.body["results"][0] == {**results[0], "replayed": True}
 
