@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import (
     durable_orders,
     engines,
+    fan_out,
     hot_market,
     large_markets,
     log_in_flood,
@@ -30,6 +31,7 @@ SECTIONS: dict[str, Callable[[bool], Section]] = {
     "open_loop": open_loop.section,
     "rest": rest.section,
     "rest_open_loop": rest.open_loop_section,
+    "fan_out": fan_out.section,
     "log_in_flood": log_in_flood.section,
     "restart": large_markets.restart_section,
     "settlement": large_markets.settlement_section,

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from db_service.migrate import migrate
-from launcher.embedded import NatsServer, PostgresServer
+from launcher.embedded import NatsServer, PostgresServer, RedisServer
 
 SHARDS = 2
 
@@ -40,6 +40,16 @@ def postgres(where: Path) -> Iterator[PostgresServer]:
 @contextmanager
 def nats(where: Path) -> Iterator[NatsServer]:
     server = NatsServer(where / "nats")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def redis(where: Path) -> Iterator[RedisServer]:
+    server = RedisServer(where / "redis")
     server.start()
     try:
         yield server

@@ -25,6 +25,7 @@ from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
 from runtime.ports import free_port
 from tests.order_service.support import Issuer, run_issuer
+from tests.ws_service.published import check_frame
 from ws_service.book import checksum
 from ws_service.process import serve
 from ws_service.session import PROTOCOL
@@ -172,6 +173,7 @@ class Reader:
         message = await self.socket.receive(timeout=seconds)
         assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
         frame: Frame = orjson.loads(message.data)
+        check_frame(frame)
         return frame
 
     async def until(self, kind: str) -> Frame:
