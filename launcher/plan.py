@@ -47,6 +47,8 @@ class Plan:
     services: tuple[Service, ...]
     url: str
     ws_url: str
+    grpc: Mapping[str, str]
+    """The gRPC addresses of the services that bots call, by what they are for."""
 
 
 def make_plan(
@@ -97,7 +99,8 @@ def make_plan(
                 if options.traders:
                     own["RATE_PUBLIC_PER_MINUTE"] = str(PUBLIC_PER_MINUTE + 2 * options.traders)
             services.append(Service(instance, module, ops[instance], {**shared, **own}))
-    return Plan(tuple(services), url, ws_url)
+    addresses = {name: shared[f"{name.upper()}_GRPC"] for name in ("order", "db", "auth")}
+    return Plan(tuple(services), url, ws_url, addresses)
 
 
 def preferred_shards(number: int, processes: int, shards: int) -> str:

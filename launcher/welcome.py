@@ -29,6 +29,7 @@ def print_welcome(
     rows = {
         "REST": f"{plan.url}/v1",
         "WebSocket": plan.ws_url,
+        "gRPC": ", ".join(f"{name}_service {address}" for name, address in plan.grpc.items()),
         "admin": admin.email,
         "password": password if fresh_password else f"as in {folder.admin_file}",
         "data": str(folder.path),
