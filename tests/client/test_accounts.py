@@ -71,6 +71,24 @@ async def test_a_key_asked_for_twice_is_made_once_and_told_once(clients: Clients
     assert (again.api_key_id, again.api_key) == (first.api_key_id, None)
 
 
+async def test_what_is_printed_shows_no_secret(clients: Clients) -> None:
+    ann = await clients("ann")
+    session = await ann.accounts.log_in("ann@example.org", PASSWORD)
+    tokens = await ann.accounts.refresh(session.refresh_token)
+    key, ticket = await ann.api_keys.create("bot"), await ann.accounts.ws_ticket()
+    shown = f"{session} {tokens} {key!r} {ticket!r}"
+    for secret in (
+        session.access_token,
+        session.refresh_token,
+        tokens.access_token,
+        key.api_key,
+        ticket.ticket,
+    ):
+        assert secret
+        assert secret not in shown
+    assert f"session_id={session.session_id!r}, user=User(" in shown
+
+
 async def test_sessions_are_listed_and_ended(clients: Clients) -> None:
     ann = await clients("ann")
     others = [await ann.accounts.log_in("ann@example.org", PASSWORD) for _ in range(3)]

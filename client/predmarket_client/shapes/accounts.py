@@ -9,6 +9,18 @@ Role = Literal["user", "analyst", "admin", "treasury"]
 Scope = Literal["read", "trade"]
 
 
+_SECRETS = frozenset({"access_token", "refresh_token", "api_key", "ticket"})
+
+
+def _without_secrets(struct: msgspec.Struct) -> str:
+    """A repr that may be printed and logged."""
+    shown = (
+        f"{name}={'...' if name in _SECRETS else repr(getattr(struct, name))}"
+        for name in struct.__struct_fields__
+    )
+    return f"{type(struct).__name__}({', '.join(shown)})"
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """An account, as its owner and administrators see it. `granted`: the first Points have arrived."""
 
@@ -29,6 +41,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token: str
     refresh_expires_at: datetime
     session_id: str
+
+    __repr__ = _without_secrets
 
 
 class Session(Tokens, frozen=True, kw_only=True):
@@ -66,6 +80,8 @@ class NewApiKey(ApiKey, frozen=True, kw_only=True):
 
     api_key: str | None
 
+    __repr__ = _without_secrets
+
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """Lets one WebSocket in, once, for 30 seconds."""
@@ -73,3 +89,5 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     ticket: str
     expires_at: datetime
     ws_url: str | None = None
+
+    __repr__ = _without_secrets
