@@ -11,9 +11,10 @@ async def watch(url: str, market_id: str) -> None:
         book = await stream.book(market_id)
         while True:
             await book.changed()
-            bid, ask = book.best_bid_micros, book.best_ask_micros
-            shown = ["-" if price is None else points(price) for price in (bid, ask)]
-            print(f"event {book.seq}: bid {shown[0]}, ask {shown[1]}", flush=True)
+            best = (book.best_bid_micros, book.best_ask_micros)
+            bid, ask = ("-" if price is None else points(price) for price in best)
+            shown = f"bid {bid}, ask {ask}" if book.is_current else "the book is being asked for"
+            print(f"event {book.seq}: {shown}", flush=True)
 
 
 if __name__ == "__main__":

@@ -90,8 +90,9 @@ class LiveBook(Target, Book):
         self._news.set()
 
     def interrupted(self) -> None:
-        self.drop()
-        self.tell()
+        if self.is_current:
+            self.drop()
+            self.tell()
 
 
 class Feed(Target, Generic[T]):
