@@ -20,7 +20,7 @@ KILLS ?= 200
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify test simulate soak-kill check format docs bench clean
+.PHONY: help setup proto run status logs stop reset verify test simulate soak-kill hostile check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ simulate: setup ## Run random commands against the naive oracle (SEED=1 COUNT=10
 
 soak-kill: setup ## Kill order_service at random under load, checking after each kill (KILLS=200 SEED=1)
 	@SOAK_KILLS="$(KILLS)" SOAK_SEED="$(SEED)" $(PYTHON) -m pytest -q -s -o timeout=0 tests/order_service/test_soak.py
+
+hostile: setup ## Throw hostile inputs at REST, gRPC, gRPC-Web and WebSocket (COUNT=100000 SEED=1)
+	@$(PYTHON) -m tests.hostile --count "$(if $(filter command line,$(origin COUNT)),$(COUNT),100000)" --seed "$(SEED)"
 
 check: setup ## Formatter, linter and strict type checker
 	@$(VENV)/bin/ruff format --check .
