@@ -19,12 +19,21 @@ class FreshEvents:
         self._kept_max = kept_max
         self._events: deque[tuple[int, Event]] = deque()
 
-    def add(self, first_commit_seq: int, events: Sequence[Event]) -> None:
-        """Committed, with consecutive numbers. A gap to what is kept (events nobody handed in) begins anew."""
+    def add(self, first_commit_seq: int, events: Sequence[Event]) -> bool:
+        """Committed, with consecutive numbers; False when there is no room for them.
+
+        A gap to what is kept (events nobody handed in) begins anew.
+        """
         if self._events and self._events[-1][0] != first_commit_seq - 1:
             self._events.clear()
-        if len(self._events) + len(events) <= self._kept_max:
-            self._events.extend(enumerate(events, first_commit_seq))
+        if len(self._events) + len(events) > self._kept_max:
+            return False
+        self._events.extend(enumerate(events, first_commit_seq))
+        return True
+
+    def is_ahead(self) -> bool:
+        """Whether something is kept that `after` did not give, because what comes before it is not here."""
+        return bool(self._events)
 
     def after(self, commit_seq: int, most: int) -> list[tuple[int, Event]]:
         """Up to `most` events from commit_seq + 1 on; empty when the next one is not here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -35,6 +36,8 @@ EVENTS_PER_PASS = 200
 TRADES_PER_MESSAGE = 500
 """Some 200 KB; one event may have twice as many, below 512 KiB."""
 IDLE_SECONDS = 1.0
+SAVE_SECONDS = 0.2
+"""How often the cursor is saved; what a crash repeats is what was published since."""
 RETRY_SECONDS = 0.5
 RETRIED: tuple[type[BaseException], ...] = (*AWAY, nats.errors.Error, JetStreamError)
 ACK_SECONDS = 5.0
@@ -102,14 +105,16 @@ class Relay:
         self._max_bytes = max_bytes
         self._fail_points = fail_points
         self._fresh = FreshEvents()
+        self._must_read = True
+        """Something may be in PostgreSQL that was not handed in."""
         self._woken = asyncio.Event()
         self._figures: dict[str, MarketFigures] = {}
         self._last_trades: dict[str, int] = {}
 
     def committed(self, first_commit_seq: int, events: Sequence[Event]) -> None:
         """There is more: these events, or (none given) something to be read."""
-        if events:
-            self._fresh.add(first_commit_seq, events)
+        if not events or not self._fresh.add(first_commit_seq, events):
+            self._must_read = True
         self._woken.set()
 
     async def run(self) -> None:
@@ -128,26 +133,29 @@ class Relay:
         stream = await self._bus.stream()
         for config in streams(self._max_bytes):
             await ensure_stream(stream, config)
-        cursor = await self._cursor()
+        cursor = saved = await self._cursor()
+        saved_at, self._must_read = time.monotonic(), True
         while True:
             self._woken.clear()
             events = await self._next(cursor)
-            if not events:
-                RELAY_BEHIND.labels(str(self._shard_id)).set(0)
-                await self._sleep()
-                continue
             RELAY_BEHIND.labels(str(self._shard_id)).set(len(events))
-            await self.publish(stream, await self._messages([event for _, event in events]))
-            self._fail_points.reach("published")
-            cursor = events[-1][0]
-            await self._save(cursor)
+            if events:
+                await self.publish(stream, await self._messages([event for _, event in events]))
+                self._fail_points.reach("published")
+                cursor = events[-1][0]
+            if cursor != saved and time.monotonic() - saved_at >= SAVE_SECONDS:
+                await self._save(cursor)
+                saved, saved_at = cursor, time.monotonic()
+            if not events:
+                await self._sleep(IDLE_SECONDS if cursor == saved else SAVE_SECONDS)
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, seconds: float) -> None:
+        """Until woken. When nobody woke us for so long we look into PostgreSQL: another process may have written."""
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
-            return
+            self._must_read = True
 
     async def _cursor(self) -> int:
         cursor: int | None = await self._pool.fetchval(
@@ -168,8 +176,14 @@ class Relay:
         )
 
     async def _next(self, cursor: int) -> list[tuple[int, Event]]:
-        """What follows the cursor, from memory or, where it is not there, from PostgreSQL."""
-        return self._fresh.after(cursor, EVENTS_PER_PASS) or await self._read(cursor)
+        """What follows the cursor, from memory or, where it may not be there, from PostgreSQL."""
+        fresh = self._fresh.after(cursor, EVENTS_PER_PASS)
+        if fresh or not (self._must_read or self._fresh.is_ahead()):
+            return fresh
+        self._must_read = False
+        events = await self._read(cursor)
+        self._must_read = self._must_read or bool(events)
+        return events
 
     async def _read(self, cursor: int) -> list[tuple[int, Event]]:
         rows = await self._pool.fetch(
@@ -224,8 +238,9 @@ class Relay:
                 order = new_order(event)
                 known[order.order_id] = order
             wanted.update(order.order_id for order in event.effects.orders)
-        for order in await loading.load_orders(self._pool, sorted(wanted - set(known))):
-            known[order.order_id] = order
+        if missing := sorted(wanted - set(known)):
+            for order in await loading.load_orders(self._pool, missing):
+                known[order.order_id] = order
         return known
 
     async def _previous_trade(self, events: Sequence[Event]) -> int:

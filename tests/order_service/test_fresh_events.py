@@ -38,8 +38,15 @@ def test_what_was_read_elsewhere_is_dropped() -> None:
 def test_a_cursor_far_behind_is_told_to_read_the_database() -> None:
     fresh = FreshEvents()
     fresh.add(5, numbered(5, 3))
-    assert fresh.after(2, 10) == []
-    assert fresh.after(4, 1) == pairs(5), "and what is kept is still there"
+    assert (fresh.after(2, 10), fresh.is_ahead()) == ([], True)
+    assert fresh.after(4, 3) == pairs(5, 6, 7), "and what is kept is still there"
+    assert (fresh.after(7, 1), fresh.is_ahead()) == ([], False), "with nothing left to read"
+
+
+def test_what_does_not_fit_is_left_to_the_database() -> None:
+    fresh = FreshEvents(kept_max=4)
+    assert [fresh.add(1, numbered(1, 3)), fresh.add(4, numbered(4, 2))] == [True, False]
+    assert fresh.after(0, 10) == pairs(1, 2, 3)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(1, 5))))
