@@ -1,4 +1,4 @@
-"""Rows of an event as the topics show them: amounts in micros, times in RFC 3339, ids as text, null where nothing is."""
+"""Rows of an event as the topics show them: amounts in micros, times in RFC 3339, ids as text; null: nothing."""
 
 from __future__ import annotations
 
