@@ -9,7 +9,7 @@ from tests.api_gateway.fuzz import Fuzzer
 from tests.api_gateway.fuzz_world import World
 from tests.api_gateway.support import Suite, User
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 # Who is without a secret of the moment (a mailed token, a session to end, a password that was changed) gets no 2xx.
 SECRETS = ("POST /v1/auth/logout", "POST /v1/auth/password/change", "POST /v1/auth/password/reset")
