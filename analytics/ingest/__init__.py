@@ -1,0 +1,1 @@
+"""From the topics' messages to rows, exactly once in effect."""

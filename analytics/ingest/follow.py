@@ -1,0 +1,151 @@
+"""Follows the four topics, in the one process that may write: batch, insert, commit; again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from analytics.clickhouse import ClickHouseAway
+from analytics.ingest.catch_up import CatchUp
+from analytics.ingest.rows import Message, read
+from analytics.ingest.writer import Writer
+from analytics.metrics import BEHIND, IS_WRITER, LAG_SECONDS
+from runtime.clock import Clock, from_rfc3339
+from runtime.logs import get_logger
+from runtime.postgres import connect
+from runtime.surprises import AWAY
+from runtime.topics import Batch, PartitionsLost, Topic, TopicReader, TopicsAway
+
+log = get_logger(__name__)
+
+OpenReader = Callable[[Topic], AbstractAsyncContextManager[TopicReader]]
+
+BATCH_MAX: Final = 5_000
+WAIT_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.5
+WRITER_LOCK: Final = 7305202
+"""Advisory lock in PostgreSQL of the one process that writes."""
+
+NOT_NOW: Final[tuple[type[BaseException], ...]] = (ClickHouseAway, *AWAY)
+RETRIED: Final[tuple[type[BaseException], ...]] = (TopicsAway, *NOT_NOW)
+
+
+class Follower:
+    """Runs for as long as the process; whatever is away is waited for."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        catch_up: CatchUp,
+        open_reader: OpenReader,
+        database_url: str,
+        instance: str,
+        clock: Clock,
+        interval_seconds: float,
+        compare_seconds: float,
+    ) -> None:
+        self._writer = writer
+        self._catch_up = catch_up
+        self._open_reader = open_reader
+        self._database_url = database_url
+        self._instance = instance
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+        self._compare_seconds = compare_seconds
+        self.is_writer = False
+        self.has_caught_up = False
+        """Whether, since it became the writer, everything that PostgreSQL had was written."""
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            try:
+                await self._as_writer()
+            except* RETRIED as group:
+                error = group.exceptions[0]
+                log.warning("ingest begins anew", error=f"{type(error).__name__}: {error}"[:300])
+            finally:
+                self.is_writer = self.has_caught_up = False
+                IS_WRITER.set(0)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _as_writer(self) -> None:
+        """Of several processes one writes; the others wait here for their turn."""
+        connection = await connect(self._database_url, name=f"{self._instance}-writer")
+        try:
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+                await asyncio.sleep(WAIT_SECONDS)
+            self.is_writer = True
+            IS_WRITER.set(1)
+            async with asyncio.TaskGroup() as tasks:
+                for topic in Topic:
+                    tasks.create_task(self._follow(topic), name=f"ingest {topic}")
+                tasks.create_task(self._compare(), name="compare")
+                while True:
+                    await connection.fetchval("SELECT 1")  # raises when the lock is gone
+                    await asyncio.sleep(WAIT_SECONDS)
+        finally:
+            connection.terminate()
+
+    async def _follow(self, topic: Topic) -> None:
+        async with self._open_reader(topic) as reader:
+            while True:
+                try:
+                    batch = await reader.next_batch(most=BATCH_MAX, wait_seconds=WAIT_SECONDS)
+                    BEHIND.labels(topic).set(await reader.behind())
+                except TopicsAway as error:
+                    log.warning("topic away", topic=topic, error=str(error)[:300])
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if batch.messages:
+                    await self._write(topic, reader, batch)
+                    await asyncio.sleep(self._interval_seconds)
+
+    async def _write(self, topic: Topic, reader: TopicReader, batch: Batch) -> None:
+        """Until it is written, however long that takes: the batch is kept, and nothing more is read meanwhile."""
+        messages = _read(topic, batch)
+        while True:
+            try:
+                await self._writer.take(topic, messages)
+                break
+            except NOT_NOW as error:
+                log.warning("cannot write yet", topic=topic, error=f"{type(error).__name__}: {error}"[:300])
+                await asyncio.sleep(RETRY_SECONDS)
+        if messages:
+            newest = from_rfc3339(messages[-1].content["time"])
+            LAG_SECONDS.labels(topic).observe(max(0, self._clock.now_micros() - newest) / 1_000_000)
+        try:
+            await reader.commit(batch)
+        except (PartitionsLost, TopicsAway) as error:
+            # The messages come again, to whoever has the partitions then, and are skipped.
+            log.warning("not committed", topic=topic, error=type(error).__name__)
+
+    async def _compare(self) -> None:
+        await self._until_written(self._catch_up.all)
+        self.has_caught_up = True
+        while True:
+            await asyncio.sleep(self._compare_seconds)
+            if fetched := await self._until_written(self._catch_up.stuck):
+                log.warning("the bus had lost events", rows=fetched)
+
+    async def _until_written(self, work: Callable[[], Awaitable[int]]) -> int:
+        while True:
+            try:
+                return await work()
+            except NOT_NOW as error:
+                log.warning("cannot compare yet", error=f"{type(error).__name__}: {error}"[:300])
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def _read(topic: Topic, batch: Batch) -> Sequence[Message]:
+    """What is no message is told and left out: the comparison finds what it should have been."""
+    messages = []
+    for received in batch.messages:
+        try:
+            messages.append(read(received.body))
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("not a message", topic=topic, position=received.position, error=type(error).__name__)
+    return messages

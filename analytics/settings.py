@@ -1,0 +1,53 @@
+"""What analytics can be told, from environment variables (names in capitals)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings
+
+from analytics.clickhouse import Place
+from runtime.settings import ServiceSettings
+
+
+class ClickHouseSettings(BaseSettings):
+    """Where ClickHouse is."""
+
+    clickhouse_url: SecretStr | None = None
+    """Of a server: http://user:password@host:8123, or https. Absent: the embedded engine."""
+    clickhouse_folder: Path | None = None
+    """The embedded engine's. One process at a time."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ClickHouseSettings:
+        if self.clickhouse_url is None and self.clickhouse_folder is None:
+            raise ValueError("set CLICKHOUSE_URL, or CLICKHOUSE_FOLDER for the embedded engine")
+        return self
+
+    def place(self) -> Place:
+        url = self.clickhouse_url.get_secret_value() if self.clickhouse_url else ""
+        return Place(url=url, folder=None if url else self.clickhouse_folder)
+
+
+class CommandSettings(ClickHouseSettings):
+    """For the commands."""
+
+    database_url: SecretStr
+    """PostgreSQL, as pm_analytics."""
+    analytics_ops_url: str = ""
+    """http://host:port of the running process's ops server: it answers for a folder that it has."""
+
+
+class AnalyticsSettings(ServiceSettings, ClickHouseSettings):
+    """For the process."""
+
+    database_url: SecretStr
+    """PostgreSQL, as pm_analytics."""
+    nats_url: SecretStr
+    kafka_bootstrap: str = ""
+    """host:port of Kafka brokers, divided by commas. Empty: the topics come from JetStream."""
+    ingest_interval_seconds: float = Field(default=0.2, ge=0, le=60)
+    """Rows of a topic are written at most so often: fewer, larger inserts for a little more delay."""
+    compare_seconds: float = Field(default=15.0, gt=0, le=3600)
+    """How often PostgreSQL is compared, for what the bus has lost."""
