@@ -17,10 +17,11 @@ SHARDS ?= 0
 SEED ?= 1
 COUNT ?= 1000000
 KILLS ?= 200
+EXAMPLES ?= 200
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify test simulate soak-kill hostile check format docs bench clean
+.PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +84,9 @@ soak-kill: setup ## Kill order_service at random under load, checking after each
 
 hostile: setup ## Throw hostile inputs at REST, gRPC, gRPC-Web and WebSocket (COUNT=100000 SEED=1)
 	@$(PYTHON) -m tests.hostile --count "$(if $(filter command line,$(origin COUNT)),$(COUNT),100000)" --seed "$(SEED)"
+
+fuzz: setup ## Send many requests made from the OpenAPI document, and check each answer (EXAMPLES=200 SEED=1)
+	@FUZZ_EXAMPLES="$(EXAMPLES)" FUZZ_SEED="$(SEED)" $(PYTHON) -m pytest -q -s -o timeout=0 tests/api_gateway/test_fuzz.py
 
 check: setup ## Formatter, linter and strict type checker
 	@$(VENV)/bin/ruff format --check .

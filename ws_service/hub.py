@@ -168,6 +168,8 @@ class Hub:
         """Tells everybody to come back elsewhere, then closes, spread so that they do not all return at once."""
         self.is_draining = True
         sockets = tuple(self.sockets)
+        if not sockets:
+            return
         for number, socket in enumerate(sockets):
             share = spread_seconds * number / len(sockets)
             socket.send(frames.message("goaway", reconnect_after_ms=round(share * 1_000)))

@@ -11,6 +11,10 @@ from runtime.errors import ErrorCode
 AREA = "accounts"
 PASSWORD = "a good long password"
 HASHING = (ErrorCode.OVERLOADED,)
+CLIENT = {"client_id": "cli", "redirect_uri": "http://127.0.0.1:8976/callback"}
+# The pair that RFC 7636 prints.
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 COOKIES = (ErrorCode.COOKIES_NEED_HTTPS, ErrorCode.CSRF_REJECTED)
 
 
@@ -86,6 +90,7 @@ def _pkce() -> list[Route]:
             body=models.Authorize,
             answers={200: answers.AuthorizationCode},
             errors=(ErrorCode.ACCOUNT_SUSPENDED,),
+            example={**CLIENT, "code_challenge": CHALLENGE, "code_challenge_method": "S256"},
         ),
         _open(
             "token",
@@ -96,6 +101,7 @@ def _pkce() -> list[Route]:
             body=models.ExchangeCode,
             answers={200: answers.NewSession},
             errors=(ErrorCode.AUTHORIZATION_CODE_INVALID, ErrorCode.ACCOUNT_SUSPENDED, *COOKIES),
+            example={**CLIENT, "code": "<code>", "code_verifier": VERIFIER},
         ),
         Route(
             method="GET",
@@ -149,6 +155,7 @@ def _passwords() -> list[Route]:
             body=models.ResetPassword,
             answers={200: answers.SessionsEnded},
             errors=(ErrorCode.RESET_TOKEN_INVALID, ErrorCode.IDEMPOTENCY_KEY_REUSED, *HASHING),
+            example={"token": "<reset_token>", "new_password": PASSWORD + ", again"},
         ),
     ]
 

@@ -1,10 +1,13 @@
 """Every service in the test's own loop, on real PostgreSQL and NATS, and a client of the gateway."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -28,6 +31,7 @@ from tests.servers import Database
 from ws_service.settings import WsSettings
 
 POINT = 1_000_000
+MAIL_SECONDS = 20
 UNLIMITED = {f"rate_{bucket}_per_minute": 10**6 for bucket in ("public", "trades", "cancels", "admin")}
 """More than any test sends."""
 Serve = Callable[[Process, Any], Awaitable[None]]
@@ -106,15 +110,27 @@ class Suite:
     """Settings of every service: for one more process."""
     urls: list[str] = field(default_factory=list)
     """Of every gateway."""
+    mail_folder: Path = Path()
+    """Where auth_service writes its mails."""
 
     def nobody(self) -> User:
         return User(self.http, self.url)
 
-    async def user(self, name: str) -> User:
+    async def user(self, name: str, password: str = PASSWORD) -> User:
         user = User(self.http, self.url, f"{name}@example.org")
-        answer = await user.post("/v1/auth/register", {"email": user.email, "password": PASSWORD})
+        answer = await user.post("/v1/auth/register", {"email": user.email, "password": password})
         user.token, user.user_id = answer["access_token"], answer["user"]["user_id"]
         return user
+
+    async def reset_token(self, email: str) -> str:
+        """That of the latest mail to this address, once there is one."""
+        async with asyncio.timeout(MAIL_SECONDS):
+            while True:
+                for file in sorted(self.mail_folder.glob("*.txt"), reverse=True):
+                    text = file.read_text()
+                    if f"To: {email}\n" in text and (found := re.search(r"Your token: (\S+)", text)):
+                        return found[1]
+                await asyncio.sleep(0.05)
 
     async def admin(self) -> User:
         """A user whom the database says to be an administrator."""
@@ -151,11 +167,13 @@ async def run_suite(
     http_ports = [free_port() for _ in range(gateways)]
     orders, ws_url = f"127.0.0.1:{order_port}", f"ws://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
+        mail_folder = Path(stack.enter_context(TemporaryDirectory()))
         auth = await stack.enter_async_context(
             run_auth(
                 database.url_for("pm_auth"),
                 orders,
                 signup_grant_micros=10_000 * POINT,
+                mail_folder=mail_folder,
                 **(auth_settings or {}),
             )
         )
@@ -199,7 +217,7 @@ async def run_suite(
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await _until_founded(database)
         urls = [f"http://127.0.0.1:{http_port}" for http_port in http_ports]
-        yield Suite(urls[0], ws_url, http, database, orders, shared, urls)
+        yield Suite(urls[0], ws_url, http, database, orders, shared, urls, mail_folder)
 
 
 async def _until_founded(database: Database) -> None:

@@ -108,6 +108,8 @@ async def test_every_example_works_as_printed(suite: Suite, admin: User) -> None
             continue
         if route.path.endswith("/sweep"):  # there is something to sweep once somebody traded
             await ann.post("/v1/orders", {**BUY, "market_id": market})
+        if route.path.endswith("/reset"):
+            values["<reset_token>"] = await suite.reset_token(values["<email>"])
         caller = admin if route.access is Access.ADMIN else ann
         path = await _path(route, ann, bob, admin, market)
         body = {name: values.get(str(value), value) for name, value in route.example.items()}
@@ -115,11 +117,19 @@ async def test_every_example_works_as_printed(suite: Suite, admin: User) -> None
             body["orders"] = [{**order, "market_id": market} for order in body["orders"]]
         reply = await caller.ask(route.method, path, body)
         assert reply.status in route.answers, (route.method, route.path, reply)
-        if "refresh_token" in (reply.body or {}):
-            ann.token, values["<refresh_token>"] = reply.body["access_token"], reply.body["refresh_token"]
-        if route.path == "/v1/auth/logout":
-            again = {"email": "ann@example.org", "password": PASSWORD}
-            ann.token = (await ann.post("/v1/auth/login", again, status=200))["access_token"]
+        _keep(reply.body or {}, values, ann)
+        if route.path.endswith(("/logout", "/reset")):
+            password = body.get("new_password", PASSWORD)
+            login = {"email": values["<email>"], "password": password}
+            ann.token = (await ann.post("/v1/auth/login", login, status=200))["access_token"]
+
+
+def _keep(answer: dict[str, Any], values: dict[str, str], ann: User) -> None:
+    """What later examples need."""
+    if "refresh_token" in answer:
+        ann.token, values["<refresh_token>"] = answer["access_token"], answer["refresh_token"]
+    if "code" in answer:
+        values["<code>"] = answer["code"]
 
 
 async def _path(route: Any, ann: User, bob: User, admin: User, market: str) -> str:

@@ -1,0 +1,28 @@
+"""Schemathesis over the documents, with real ids, as user, administrator and API key. `make fuzz` sends many more."""
+
+import asyncio
+import os
+
+from api_gateway.openapi import document
+from tests.api_gateway.contract import described
+from tests.api_gateway.fuzz import Fuzzer
+from tests.api_gateway.fuzz_world import World
+from tests.api_gateway.support import Suite, User
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+# Who is without a secret of the moment (a mailed token, a session to end, a password that was changed) gets no 2xx.
+SECRETS = ("POST /v1/auth/logout", "POST /v1/auth/password/change", "POST /v1/auth/password/reset")
+
+
+async def test_no_request_the_documents_allow_gets_an_answer_they_do_not_name(
+    suite: Suite, admin: User
+) -> None:
+    world = await World.of(suite, admin)
+    fuzzer = Fuzzer(world, document(described()), examples=EXAMPLES, seed=SEED)
+    report = await asyncio.to_thread(fuzzer.run)
+    print("", *report.lines(), sep="\n")
+    print(f"{report.requests} requests, {len(report.failures)} failures, seed {SEED}")
+    assert report.failures == []
+    assert report.requests >= EXAMPLES * len(described())
+    assert {name for name in report.answers if report.done(name) == 0} <= set(SECRETS)
