@@ -58,6 +58,6 @@ async def serve(process: Process, settings: OrderSettings) -> None:
         order_pb2_grpc.add_MarketAdminServiceServicer_to_server(admin, server)
         order_pb2_grpc.add_PointsServiceServicer_to_server(PointsServicer(router, verifier, limits), server)
         order_pb2_grpc.add_UserOrdersServiceServicer_to_server(UserOrdersServicer(router, verifier), server)
-        order_pb2_grpc.add_ShardServiceServicer_to_server(ShardServicer(router), server)
+        order_pb2_grpc.add_ShardServiceServicer_to_server(ShardServicer(router, verifier), server)
 
     await process.serve_grpc([f"predmarket.order.v1.{name}" for name in SERVICES], add)

@@ -72,10 +72,15 @@ async def load_last_trades(connection: Connection, shard_id: int) -> dict[str, i
     return {str(row["market_id"]): row["last_trade_seq"] for row in rows}
 
 
-async def shard_of_market(connection: Connection | Pool, market_id: str) -> int | None:
-    """None: there is no such market."""
+async def shard_of_market(connection: Connection | Pool, market_id: str, *, hidden_too: bool) -> int | None:
+    """None: there is no such market; or, unless `hidden_too`, none that the public may know of."""
     shard_id: int | None = await connection.fetchval(
-        "SELECT shard_id FROM markets WHERE market_id = $1", market_id
+        """
+        SELECT shard_id FROM markets
+        WHERE market_id = $1 AND ($2 OR (status <> 'DRAFT' AND reason <> 'DELETED' AND question <> ''))
+        """,
+        market_id,
+        hidden_too,
     )
     return shard_id
 

@@ -101,6 +101,24 @@ async def test_orders_expire_and_markets_close(client: Client) -> None:
     assert (found.status, found.reason) == ("PAUSED", "CLOSED")
 
 
+async def test_a_market_that_an_administrator_has_paused_closes_at_its_time_too(client: Client) -> None:
+    admin, user = new_user(), new_user()
+    market = await client.open_market(admin, closes_at=time.time_ns() // 1_000 + 1_500_000)
+    await client.grant(user)
+    order = (await client.ask("PlaceOrder", limit(market, 50, 10), user)).order
+    await client.admin("PauseMarket", order_pb2.PauseMarketRequest(market_id=market), admin)
+    open_orders = order_pb2.ListOpenOrdersRequest(market_id=market)
+    async with asyncio.timeout(15):
+        while (await client.ask("ListOpenOrders", open_orders, user)).orders:
+            await asyncio.sleep(0.05)
+    found = (await client.ask("GetMarket", order_pb2.GetMarketRequest(market_id=market), user)).market
+    assert (found.status, found.reason) == ("PAUSED", "CLOSED")
+    cancel = order_pb2.CancelOrderRequest(order_id=order.order_id)
+    with pytest.raises(ApiError) as refused:
+        await client.ask("CancelOrder", cancel, user)
+    assert refused.value.code is ErrorCode.ORDER_NOT_FOUND
+
+
 async def test_a_stream_of_commands_is_answered_in_order(client: Client) -> None:
     market, user = await client.open_market(new_user()), new_user()
     await client.grant(user)
