@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import aiohttp
+
 from tests.api_gateway.support import Suite, open_market
 from tests.hostile.doors import DOORS, Door, Reply, Target
 
@@ -63,7 +65,11 @@ async def _worker(
     answered = silent = 0
     while answered < share and silent < GIVE_UP_AFTER:
         findings.thrown[door.name] += 1
-        reply = await door.throw(chance)
+        try:
+            reply = await door.throw(chance)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            findings.bad.append(f"{door.name}: left without an answer ({type(error).__name__})")
+            reply = Reply("")
         if not reply.code:
             silent += 1
             _judge(door, reply, findings)

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,7 +85,10 @@ class Rest:
             method, self._target.suite.url + path, params=self._query(chance), data=body, headers=headers
         ) as response:
             text = await response.text(errors="replace")
-        return Reply(_rest_code(response.status, text), text if response.status >= 400 else "")
+        shown = text if response.status >= 400 else ""
+        if "X-Request-Id" not in response.headers:  # refused before there was a request
+            return Reply("", shown)
+        return Reply(_rest_code(response.status, text), shown)
 
     async def close(self) -> None: ...
 
@@ -222,6 +226,16 @@ class WebSocket:
         if self._socket is not None:
             await self._socket.close()
 
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """A socket that has nothing to say is left."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                yield
+        except TimeoutError:
+            self._socket = None
+            raise
+
     def _command(self, chance: random.Random) -> dict[str, Any]:
         command = chance.choice(("subscribe", "unsubscribe", "snapshot", "auth", "list", "ping", "nothing"))
         good: dict[str, Any] = {"id": chance.randint(1, 9), "cmd": command}
@@ -231,7 +245,7 @@ class WebSocket:
         return good | ({"ticket": "x" * 40} if command == "auth" else {})
 
     async def _answer(self, socket: aiohttp.ClientWebSocketResponse) -> Reply:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with self._in_time():
             while True:
                 message = await socket.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:
@@ -252,7 +266,7 @@ def _rest_code(status: int, text: str) -> str:
     try:
         return str(json.loads(text)["code"])
     except (ValueError, KeyError, TypeError):
-        return "" if status == 400 else f"HTTP {status}"  # 400: refused before there was a request
+        return f"HTTP {status}"
 
 
 def _grpc_reply(error: grpc.aio.AioRpcError, method: Method) -> Reply:
