@@ -25,7 +25,7 @@ Question = tuple[str, Any, str]
 
 def questions(market_id: str) -> list[Question]:
     """All that names a market and comes from people."""
-    named = {"market_id": market_id}
+    named: Any = {"market_id": market_id}
     orders = "OrderService"
     return [
         ("ListShards", order_pb2.ListShardsRequest(**named), "ShardService"),
