@@ -19,6 +19,8 @@ COUNT ?= 1000000
 KILLS ?= 200
 EXAMPLES ?= 200
 TESTS ?= tests
+# Test processes side by side. Most tests wait for servers, so one more than there are cores keeps those busy.
+WORKERS ?= 3
 ARGS ?=
 
 .PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile check format docs bench clean
@@ -28,7 +30,7 @@ help: ## Show this list
 	@echo
 	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=4'
 	@echo '  Option of setup: PYTHON3=/usr/bin/python3, the interpreter that .venv is made with (make clean first)'
-	@echo '  Options of test: TESTS=tests/engine ARGS="-k pool -x"'
+	@echo '  Options of test: TESTS=tests/engine WORKERS=0 ARGS="-k pool -x"'
 
 setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)
 
@@ -71,7 +73,7 @@ reset: setup ## Stop, then delete all data of the data folder
 	@$(PYTHON) -m launcher reset --data "$(DATA)"
 
 test: setup ## Run the tests
-	@$(PYTHON) -m pytest -q $(TESTS) $(ARGS)
+	@$(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
 
 verify: setup ## Recompute every balance from the ledger of the data folder (ARGS for options)
 	@$(PYTHON) -m launcher verify --data "$(DATA)" $(ARGS)

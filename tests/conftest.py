@@ -17,11 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from launcher.embedded import NatsServer, PostgresServer, RedisServer
 from tests.servers import Database, make_migrated, new_folder
 
 TEMPLATE = "template_migrated"
+
+# How long one example takes says more about what else the machine does than about the code.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
