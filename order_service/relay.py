@@ -287,13 +287,14 @@ class Relay:
                     ),
                     last_price_micros=after.last_price_micros,
                     collateral=after.collateral,
+                    volume=after.volume,
                 )
                 break
         if market_id not in self._figures:
             row = await self._pool.fetchrow(
                 """
                 SELECT status, pool_yes_micros, pool_no_micros, closing_probability_micros, last_price_micros,
-                       collateral_micros
+                       collateral_micros, volume_micros
                 FROM markets WHERE market_id = $1
                 """,
                 market_id,
@@ -308,6 +309,7 @@ class Relay:
                 ),
                 last_price_micros=row["last_price_micros"],
                 collateral=row["collateral_micros"],
+                volume=row["volume_micros"],
             )
         return self._figures[market_id]
 

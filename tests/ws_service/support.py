@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from redis.asyncio import Redis
 
+from engine.published_book import checksum
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.bus import ensure_stream
@@ -26,13 +27,12 @@ from runtime.ops_http import OpsServer
 from runtime.ports import free_port
 from tests.order_service.support import Issuer, run_issuer
 from tests.ws_service.published import check_frame
-from ws_service.book import checksum
 from ws_service.process import serve
 from ws_service.session import PROTOCOL
 from ws_service.settings import WsSettings
 
 Frame = dict[str, Any]
-FIGURES = {"probability_micros": 500_000, "last_price_micros": 0, "collateral_micros": 0}
+FIGURES = {"probability_micros": 500_000, "last_price_micros": 0, "collateral_micros": 0, "volume_micros": 0}
 
 
 class Books(order_pb2_grpc.OrderServiceServicer, order_pb2_grpc.ShardServiceServicer):
