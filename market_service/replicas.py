@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Any, Final
 
+from engine.core import is_system_stream
 from engine.replay import BrokenLog, fold
 from engine.state import MarketState, ShardState
 from market_service.metrics import CATCH_UPS, QUOTE_ROWS
@@ -99,6 +100,8 @@ class Replicas:
 
     async def fresh(self, market_id: str) -> tuple[Replica, int]:
         """As of now, with PostgreSQL's time. Raises MARKET_NOT_FOUND."""
+        if is_system_stream(market_id):
+            raise ApiError(ErrorCode.MARKET_NOT_FOUND)
         replica = self._replicas.get(market_id)
         if replica is None:
             replica = self._replicas[market_id] = Replica(market_id, self._store)

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from db_service.paging import bad_field, checked_page_size
+from db_service.store.shown import refused
 from engine.commands import PlaceOrder
 from engine.refusals import Refusal
 from market_service import holders, orders, paging, render
@@ -86,7 +87,7 @@ class MarketServicer(market_pb2_grpc.MarketServiceServicer):
         desk, caller = Desk(replica.state, order.market_id, now), Caller(order.actor_id, available)
         made = desk.quote(order, caller, request.balance_micros or available)
         if isinstance(made, Refusal):
-            raise _refused(made)
+            raise refused(made)
         curve = _curve(desk, replica, order, caller) if request.with_impact else []
         QUOTE_SECONDS.observe(perf_counter() - started)
         return render.quote(made, available, curve)
@@ -211,11 +212,6 @@ class MarketServicer(market_pb2_grpc.MarketServiceServicer):
 
     def _ticker_of(self, live: LiveMarket) -> market_pb2.Ticker:
         return render.ticker(live, self._days.of(live.market))
-
-
-def _refused(refusal: Refusal) -> ApiError:
-    details: dict[str, Any] = dict(refusal.details)
-    return ApiError(ErrorCode[refusal.code], refusal.message, **details)
 
 
 def _curve(desk: Desk, replica: Replica, order: PlaceOrder, caller: Caller) -> list[tuple[int, Execution]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from db_service.store import loading
+from db_service.store.shown import refused
 from engine.commands import AnyCommand
 from engine.refusals import Refusal
 from engine.state import MarketState, MarketStatus, Order, ShardState
@@ -15,7 +16,7 @@ from order_service.requests import Answer, Audit, Done, KeyReused, Request, Seen
 from order_service.shard import Shard
 from order_service.watchers import Watchers
 from runtime.clock import Clock
-from runtime.errors import ApiError, ErrorCode, FieldError
+from runtime.errors import ApiError, ErrorCode
 from runtime.ids import uuid7
 from runtime.postgres import Pool
 
@@ -123,7 +124,7 @@ class Router:
         """Waits for durability. Raises ApiError for every no."""
         answer = await self._answer(submitted)
         if isinstance(answer, Refusal):
-            raise _refused(answer)
+            raise refused(answer)
         if isinstance(answer, KeyReused):
             raise ApiError(ErrorCode.IDEMPOTENCY_KEY_REUSED, idempotency_key=answer.key)
         assert isinstance(answer, Done)
@@ -169,11 +170,3 @@ def _is_hidden(state: MarketState) -> bool:
     """A DRAFT or a withdrawn one; and a system stream is no market at all."""
     market = state.market
     return market.status is MarketStatus.DRAFT or market.reason == "DELETED" or not market.question
-
-
-def _refused(refusal: Refusal) -> ApiError:
-    """The same code and figures; the field it is about, if it names one."""
-    details: dict[str, Any] = dict(refusal.details)
-    name = details.get("field")
-    fields = [FieldError(f"/{name}", refusal.message)] if name else []
-    return ApiError(ErrorCode[refusal.code], refusal.message, fields=fields, **details)
