@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from api_gateway.routing import Access, Route
 from tests.api_gateway.contract import described
-from tests.api_gateway.fuzz_world import World
+from tests.api_gateway.world import World
 
 CHECKS = [
     not_a_server_error,
@@ -118,13 +118,13 @@ class Fuzzer:
     def _make_real(self, case: Any, route: Route, caller: str) -> None:
         is_real = self._random.random() < REAL_SHARE
         if is_real and "{id}" in route.path:
-            case.path_parameters = {**case.path_parameters, "id": self._world.id_for(route, caller)}
+            case.path_parameters = {**case.path_parameters, "id": self._id(route, caller)}
         if route.query is not None:
             case.query = self._query(dict(case.query or {}), route, is_real)
         if route.example is not None and self._random.random() < EXAMPLE_SHARE:
-            case.body = self._filled(route.example, route, caller)
+            case.body = self._filled(route.example, route)
         elif is_real and isinstance(case.body, dict):
-            case.body = self._filled(case.body, route, caller)
+            case.body = self._filled(case.body, route)
 
     def _query(self, query: dict[str, Any], route: Route, is_real: bool) -> dict[str, Any]:
         if "current_too" in route.query.model_fields if route.query else ():
@@ -135,16 +135,19 @@ class Fuzzer:
                 query["market_id"] = self._world.market_for(route)
         return query
 
-    def _filled(self, value: Any, route: Route, caller: str) -> Any:
+    def _id(self, route: Route, caller: str) -> str:
+        return self._world.wait_for(self._world.id_for(route, caller))
+
+    def _filled(self, value: Any, route: Route) -> Any:
         if isinstance(value, Mapping):
             return {
-                name: self._world.market_id if name == "market_id" else self._filled(part, route, caller)
+                name: self._world.market_id if name == "market_id" else self._filled(part, route)
                 for name, part in value.items()
                 if name != "client_order_id"  # a second order of that name is another body under the same key
             }
         if isinstance(value, list):
-            return [self._filled(part, route, caller) for part in value]
-        return self._world.value_for(value, route, caller) if _is_placeholder(value) else value
+            return [self._filled(part, route) for part in value]
+        return self._world.wait_for(self._world.value_for(value, route)) if _is_placeholder(value) else value
 
 
 def _is_placeholder(value: Any) -> bool:

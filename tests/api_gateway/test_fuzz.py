@@ -6,8 +6,8 @@ import os
 from api_gateway.openapi import document
 from tests.api_gateway.contract import described
 from tests.api_gateway.fuzz import Fuzzer
-from tests.api_gateway.fuzz_world import World
 from tests.api_gateway.support import Suite, User
+from tests.api_gateway.world import World
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ ORDERS = 30
 
 @dataclass(frozen=True)
 class World:
-    """Used from another thread than the services' loop, `loop`."""
+    """`loop` is where the services run."""
 
     suite: Suite
     loop: asyncio.AbstractEventLoop
@@ -67,38 +67,39 @@ class World:
         """Orders of the market in use stay: others are to be amended and cancelled one by one."""
         return self.idle_market_id if route.method == "DELETE" else self.market_id
 
-    def id_for(self, route: Route, caller: str) -> str:
+    async def id_for(self, route: Route, caller: str) -> str:
         """Something of the caller's, in a state that the route is for."""
         person, path = self.people[caller], route.path
         if "/users/" in path:
             return self.victim.user_id
         if path.startswith("/v1/admin/"):
-            return self._run(self._market(path, route.method)) if caller == "admin" else self.market_id
+            return await self._market(path, route.method) if caller == "admin" else self.market_id
         if "/markets/" in path:
             return self.market_id
         if "/api-keys/" in path:
-            return self._run(_api_key(person))
+            return await _api_key(person)
         if "/sessions/" in path:
-            return self._run(self._session(person, "session_id"))
+            return await self._session(person, "session_id")
         if route.method == "DELETE":
-            return self._run(_order(person, self.market_id))
+            return await _order(person, self.market_id)
         return self.orders[caller][uuid.uuid4().int % ORDERS]
 
-    def value_for(self, placeholder: str, route: Route, caller: str) -> str:
+    async def value_for(self, placeholder: str, route: Route) -> str:
         """What an example needs."""
+        if placeholder == "<market_id>":
+            return self.market_id
         if placeholder == "<email>":
-            return self._new_email() if route.path.endswith("/register") else self.victim.email
+            is_new = route.path.endswith("/register")
+            return f"{uuid.uuid4().hex}@example.org" if is_new else self.victim.email
         if placeholder == "<refresh_token>":
-            return self._run(self._session(self.people["user"], "refresh_token"))
+            return await self._session(self.people["user"], "refresh_token")
         if placeholder == "<code>":
-            return self._run(_code(self.people["user"]))
+            return await _code(self.people["user"])
         return placeholder
 
-    def _new_email(self) -> str:
-        return f"{uuid.uuid4().hex}@example.org"
-
-    def _run(self, making: Any) -> str:
-        return str(asyncio.run_coroutine_threadsafe(making, self.loop).result(ANSWER_SECONDS))
+    def wait_for(self, making: Coroutine[Any, Any, str]) -> str:
+        """From another thread than the services'."""
+        return asyncio.run_coroutine_threadsafe(making, self.loop).result(ANSWER_SECONDS)
 
     async def _market(self, path: str, method: str) -> str:
         admin = self.people["admin"]
