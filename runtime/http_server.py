@@ -36,6 +36,8 @@ class HttpServer:
         self._runner = _Runner(
             app,
             access_log=None,
+            # What unpacks a body nobody asked for may be a bomb; who wants packed bodies unpacks them within a bound.
+            auto_decompress=False,
             keepalive_timeout=idle_seconds,
             max_field_size=HEADERS_MAX_BYTES,
             max_line_size=HEADERS_MAX_BYTES,
