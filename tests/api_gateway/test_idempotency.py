@@ -123,14 +123,15 @@ async def _requests(world: World, route: Route, caller: str) -> tuple[Any, Any]:
     """(method, path, body) that works, and another that must not have the same key."""
     name = name_of(route)
     if name in OTHER_QUERIES:
-        queries = (
-            query.format(market=world.market_id, idle=world.idle_market_id) for query in OTHER_QUERIES[name]
-        )
-        first, second = (f"{route.path}?{query}" for query in queries)
-        return (route.method, first, None), (route.method, second, None)
+        markets = {"market": world.market_id, "idle": world.idle_market_id}
+        one, other = (f"{route.path}?{query.format(**markets)}" for query in OTHER_QUERIES[name])
+        return (route.method, one, None), (route.method, other, None)
     if name.endswith("/sweep"):
-        return tuple(
-            ("POST", route.path, {"market_id": id}) for id in (world.market_id, world.idle_market_id)
+        one, other = world.market_id, world.idle_market_id
+        return (route.method, route.path, {"market_id": one}), (
+            route.method,
+            route.path,
+            {"market_id": other},
         )
     body = await _body(world, route)
     path = route.path.format(id=await world.id_for(route, caller))

@@ -30,13 +30,15 @@ class World:
     """Where nobody does."""
     victim: User
     """Whom administrators change."""
+    spare: User
+    """Who only logs in."""
     orders: Mapping[str, tuple[str, ...]]
     """Open ones, by caller."""
 
     @classmethod
     async def of(cls, suite: Suite, admin: User) -> Self:
         """Two people, an API key of the first, and what they own."""
-        user, victim = await suite.user("fuzz", PASSWORD), await suite.user("victim", PASSWORD)
+        user, victim, spare = [await suite.user(name, PASSWORD) for name in ("ann", "victim", "spare")]
         market_id, idle_market_id = await open_market(admin), await open_market(admin)
         key = await user.post("/v1/api-keys", {"name": "fuzz", "scopes": ["read", "trade"]})
         people = {"user": user, "admin": admin, "key": user}
@@ -56,6 +58,7 @@ class World:
             market_id=market_id,
             idle_market_id=idle_market_id,
             victim=victim,
+            spare=spare,
             orders=own,
         )
 
@@ -79,7 +82,7 @@ class World:
         if "/api-keys/" in path:
             return await _api_key(person)
         if "/sessions/" in path:
-            return await self._session(person, "session_id")
+            return await self._session(person)
         if route.method == "DELETE":
             return await _order(person, self.market_id)
         return self.orders[caller][uuid.uuid4().int % ORDERS]
@@ -92,9 +95,9 @@ class World:
             is_new = route.path.endswith("/register")
             return f"{uuid.uuid4().hex}@example.org" if is_new else self.victim.email
         if placeholder == "<refresh_token>":
-            return await self._session(self.people["user"], "refresh_token")
+            return str((await self._log_in())["refresh_token"])
         if placeholder == "<code>":
-            return await _code(self.people["user"])
+            return await _code(User(self.suite.http, self.url, token=(await self._log_in())["access_token"]))
         return placeholder
 
     def wait_for(self, making: Coroutine[Any, Any, str]) -> str:
@@ -110,10 +113,15 @@ class World:
             await admin.post(f"/v1/admin/markets/{market_id}/pause", status=200)
         return market_id
 
-    async def _session(self, person: User, name: str) -> str:
-        """Of a session of its own, opened without a password: that may have been changed."""
+    async def _log_in(self) -> Any:
+        """A session of somebody who has no other use: of too many the oldest ends."""
+        login = {"email": self.spare.email, "password": PASSWORD}
+        return await self.suite.nobody().post("/v1/auth/login", login, status=200)
+
+    async def _session(self, person: User) -> str:
+        """One more, opened without a password: that may have been changed."""
         exchange = {**CLIENT, "code": await _code(person), "code_verifier": VERIFIER}
-        return str((await self.suite.nobody().post("/v1/auth/token", exchange, status=200))[name])
+        return str((await self.suite.nobody().post("/v1/auth/token", exchange, status=200))["session_id"])
 
 
 async def _order(person: User, market_id: str) -> str:
