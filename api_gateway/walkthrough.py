@@ -46,13 +46,40 @@ curl -sS --fail-with-body -X DELETE "$BASE/v1/orders/$ORDER_ID" -H "Authorizatio
 curl -sS --fail-with-body "$BASE/v1/portfolio" -H "Authorization: Bearer $TOKEN"
 ```
 
-A key for a bot, and a ticket for a browser's WebSocket (its address is at [/version](/version)):
+A key for a bot, and a ticket for a browser's WebSocket:
 
 ```bash
 API_KEY=$(curl -sS --fail-with-body "$BASE/v1/api-keys" -H "$JSON" -H "Authorization: Bearer $TOKEN" \
   -H "Idempotency-Key: $(key)" -d '{"name": "my bot", "scopes": ["read", "trade"]}' | field api_key)
 curl -sS --fail-with-body "$BASE/v1/orders?open_only=true" -H "Authorization: Bearer $API_KEY"
 TICKET=$(curl -sS --fail-with-body -X POST "$BASE/v1/ws-tickets" -H "Authorization: Bearer $TOKEN" | field ticket)
+```
+
+The live feed, with any WebSocket client; this one is Python's (`pip install aiohttp`). Leave out the last two lines of
+`main` to go on:
+
+```bash
+WS=$(curl -sS --fail-with-body "$BASE/version" | field ws_url)
+python3 - "$WS" "$TICKET" "$MARKET" <<'PYTHON'
+import asyncio
+import sys
+
+import aiohttp
+
+
+async def main(address, ticket, market):
+    async with aiohttp.ClientSession() as http, http.ws_connect(address, protocols=["predmarket.v1.json"]) as socket:
+        await socket.send_json({"id": 1, "cmd": "auth", "ticket": ticket})
+        await socket.send_json({"id": 2, "cmd": "subscribe", "channel": "user"})
+        await socket.send_json({"id": 3, "cmd": "subscribe", "channel": "book", "market_ids": [market]})
+        async for message in socket:
+            print(message.data)
+            if message.json()["type"] == "book.snapshot":
+                break
+
+
+asyncio.run(main(*sys.argv[1:]))
+PYTHON
 ```
 
 ## Rules

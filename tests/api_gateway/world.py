@@ -13,6 +13,7 @@ from tests.api_gateway.support import POINT, Suite, User, open_market
 ANSWER_SECONDS = 60
 DRAFT = {"question": "Will it?", "liquidity_micros": 100 * POINT}
 ORDERS = 30
+OWN_KEY = "the key of the caller"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class World:
         """Two people, an API key of the first, and what they own."""
         user, victim, spare = [await suite.user(name, PASSWORD) for name in ("ann", "victim", "spare")]
         market_id, idle_market_id = await open_market(admin), await open_market(admin)
-        key = await user.post("/v1/api-keys", {"name": "fuzz", "scopes": ["read", "trade"]})
+        key = await user.post("/v1/api-keys", {"name": OWN_KEY, "scopes": ["read", "trade"]})
         people = {"user": user, "admin": admin, "key": user}
         for person in (user, admin):
             await person.post(f"/v1/markets/{market_id}/mint", {"quantity_micros": 100 * POINT}, status=200)
@@ -137,6 +138,11 @@ async def _order(person: User, market_id: str) -> str:
 
 
 async def _api_key(person: User) -> str:
+    """One without a use; nobody may have too many."""
+    listed = (await person.get("/v1/api-keys"))["items"]
+    for key in listed:
+        if key["name"] != OWN_KEY:
+            return str(key["api_key_id"])
     answer = await person.post("/v1/api-keys", {"name": "spare", "scopes": ["read"]})
     return str(answer["api_key_id"])
 
