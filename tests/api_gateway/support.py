@@ -117,7 +117,8 @@ class Suite:
         return User(self.http, self.url)
 
     async def user(self, name: str, password: str = PASSWORD) -> User:
-        user = User(self.http, self.url, f"{name}@example.org")
+        """A new one, whoever else is called so."""
+        user = User(self.http, self.url, f"{name}-{uuid.uuid4().hex[:8]}@example.org")
         answer = await user.post("/v1/auth/register", {"email": user.email, "password": password})
         user.token, user.user_id = answer["access_token"], answer["user"]["user_id"]
         return user
@@ -134,7 +135,7 @@ class Suite:
 
     async def admin(self) -> User:
         """A user whom the database says to be an administrator."""
-        admin = await self.user(f"admin-{uuid.uuid4().hex[:8]}")
+        admin = await self.user("admin")
         connection = await asyncpg.connect(self.database.superuser_url)
         await connection.execute(
             "UPDATE users SET role = 'admin' WHERE user_id = $1", uuid.UUID(admin.user_id)

@@ -4,11 +4,15 @@ import asyncio
 import uuid
 from typing import Any
 
+import pytest
+
 from api_gateway.catalogue.accounts import PASSWORD
 from api_gateway.routing import Access, Repeats, Route
 from tests.api_gateway.contract import described
 from tests.api_gateway.support import POINT, Reply, Suite, User
 from tests.api_gateway.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BUY = {"side": "BUY", "outcome": "YES", "type": "LIMIT", "price_micros": 100_000, "quantity_micros": POINT}
 # What the second body says otherwise. Routes that are not here have an id in their path: another id is another request.
@@ -54,7 +58,7 @@ def name_of(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-def test_every_write_takes_a_key_or_says_why_it_needs_none() -> None:
+async def test_every_write_takes_a_key_or_says_why_it_needs_none() -> None:
     writes = [route for route in described() if route.writes]
     assert {name_of(route) for route in writes if route.repeats is Repeats.AGAIN} == set(WITHOUT_A_KEY)
     unnamed = [
@@ -67,14 +71,16 @@ def test_every_write_takes_a_key_or_says_why_it_needs_none() -> None:
     assert unnamed == []
 
 
-async def test_a_write_sent_again_is_a_replay_and_another_body_is_refused(suite: Suite, admin: User) -> None:
-    world = await World.of(suite, admin)
+async def test_a_write_again_is_a_replay_and_another_body_is_refused(
+    shared_suite: Suite, shared_admin: User
+) -> None:
+    world = await World.of(shared_suite, shared_admin)
     for route in described():
         if route.repeats is not Repeats.ONCE:
             continue
         caller = "admin" if route.access is Access.ADMIN else "user"
         first, second = await _requests(world, route, caller)
-        sender = suite.nobody() if route.access is Access.OPEN else world.people[caller]
+        sender = shared_suite.nobody() if route.access is Access.OPEN else world.people[caller]
         key = str(uuid.uuid4())
         done = await sender.ask(*first, key=key)
         again = await sender.ask(*first, key=key)
@@ -88,8 +94,10 @@ async def test_a_write_sent_again_is_a_replay_and_another_body_is_refused(suite:
         assert (other.status, other.body["code"]) == (422, "IDEMPOTENCY_KEY_REUSED"), (name_of(route), other)
 
 
-async def test_a_key_sent_twenty_times_at_once_has_one_effect(suite: Suite, admin: User) -> None:
-    world = await World.of(suite, admin)
+async def test_a_key_sent_twenty_times_at_once_has_one_effect(
+    shared_suite: Suite, shared_admin: User
+) -> None:
+    world = await World.of(shared_suite, shared_admin)
     user = world.people["user"]
     before = (await user.get("/v1/portfolio"))["available_micros"]
     body = {"quantity_micros": POINT}
@@ -103,8 +111,8 @@ async def test_a_key_sent_twenty_times_at_once_has_one_effect(suite: Suite, admi
     assert [item["name"] for item in (await user.get("/v1/api-keys"))["items"]].count("bot") == 1
 
 
-async def test_a_key_is_its_owner_s_alone(suite: Suite, admin: User) -> None:
-    world = await World.of(suite, admin)
+async def test_a_key_is_its_owner_s_alone(shared_suite: Suite, shared_admin: User) -> None:
+    world = await World.of(shared_suite, shared_admin)
     order = {**BUY, "market_id": world.market_id}
     first = await world.people["user"].ask("POST", "/v1/orders", order, key="k")
     other = await world.victim.ask("POST", "/v1/orders", {**order, "price_micros": 200_000}, key="k")

@@ -13,6 +13,7 @@ from tests.api_gateway.support import POINT, Suite, User, open_market
 ANSWER_SECONDS = 60
 DRAFT = {"question": "Will it?", "liquidity_micros": 100 * POINT}
 ORDERS = 30
+KEYS_MAX = 10
 OWN_KEY = "the key of the caller"
 
 
@@ -138,11 +139,10 @@ async def _order(person: User, market_id: str) -> str:
 
 
 async def _api_key(person: User) -> str:
-    """One without a use; nobody may have too many."""
+    """One without a use: a new one, until there are so many that an old one has to do."""
     listed = (await person.get("/v1/api-keys"))["items"]
-    for key in listed:
-        if key["name"] != OWN_KEY:
-            return str(key["api_key_id"])
+    if len(listed) >= KEYS_MAX:
+        return next(str(key["api_key_id"]) for key in listed if key["name"] != OWN_KEY)
     answer = await person.post("/v1/api-keys", {"name": "spare", "scopes": ["read"]})
     return str(answer["api_key_id"])
 
