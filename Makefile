@@ -23,10 +23,10 @@ TESTS ?= tests
 WORKERS ?= 3
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile check format docs bench clean
+.PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=4'
 	@echo '  Option of setup: PYTHON3=/usr/bin/python3, the interpreter that .venv is made with (make clean first)'
@@ -89,6 +89,12 @@ hostile: setup ## Throw hostile inputs at REST, gRPC, gRPC-Web and WebSocket (CO
 
 fuzz: setup ## Send many requests made from the OpenAPI document, and check each answer (EXAMPLES=200 SEED=1)
 	@FUZZ_EXAMPLES="$(EXAMPLES)" FUZZ_SEED="$(SEED)" $(PYTHON) -m pytest -q -s -o timeout=0 tests/api_gateway/test_fuzz.py
+
+limits: setup ## Ask four gateway processes for more than the rate limits admit, and check every window (COUNT=100000 SEED=1)
+	@$(PYTHON) -m tests.limits --count "$(if $(filter command line,$(origin COUNT)),$(COUNT),100000)" --seed "$(SEED)"
+
+side-by-side: setup ## Run the tests of the edge with two processes of api_gateway and of ws_service
+	@SIDE_BY_SIDE=2 $(PYTHON) -m pytest -q tests/api_gateway tests/client tests/ws_service $(ARGS)
 
 check: setup ## Formatter, linter and strict type checker
 	@$(VENV)/bin/ruff format --check .
