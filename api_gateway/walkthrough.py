@@ -29,14 +29,16 @@ TOKEN=$(curl -sS --fail-with-body "$BASE/v1/auth/login" -H "$JSON" \
   -d '{"email": "'"$EMAIL"'", "password": "a good long password"}' | field access_token)
 ```
 
-Choose a market, ask what an order would do, place it, change it, cancel it:
+Choose a market, ask what 5 Points would buy now; bid so little that the order waits, change it, cancel it:
 
 ```bash
 MARKET=$(curl -sS --fail-with-body "$BASE/v1/markets?status=ACTIVE&limit=1" \
   | python3 -c 'import json, sys; print(json.load(sys.stdin)["items"][0]["market_id"])')
+curl -sS --fail-with-body "$BASE/v1/quotes" -H "$JSON" -H "Authorization: Bearer $TOKEN" \
+  -d '{"market_id": "'"$MARKET"'", "side": "BUY", "outcome": "YES", "type": "MARKET", "amount_micros": 5000000,
+       "max_slippage_bps": 10000}'
 ORDER='{"market_id": "'"$MARKET"'", "side": "BUY", "outcome": "YES", "type": "LIMIT", "time_in_force": "GTC",
-        "price_micros": 100000, "quantity_micros": 10000000}'
-curl -sS --fail-with-body "$BASE/v1/quotes" -H "$JSON" -H "Authorization: Bearer $TOKEN" -d "$ORDER"
+        "price_micros": 10000, "quantity_micros": 10000000}'
 ORDER_ID=$(curl -sS --fail-with-body "$BASE/v1/orders" -H "$JSON" -H "Authorization: Bearer $TOKEN" \
   -H "Idempotency-Key: $(key)" -d "$ORDER" | field order_id)
 curl -sS --fail-with-body -X PATCH "$BASE/v1/orders/$ORDER_ID" -H "$JSON" -H "Authorization: Bearer $TOKEN" \

@@ -81,7 +81,7 @@ async def test_a_browser_shows_the_documents(suite: Suite, tmp_path: Any) -> Non
 
 
 async def test_the_first_steps_work_as_printed(suite: Suite, admin: User) -> None:
-    await open_market(admin)
+    await open_market(admin, initial_probability_micros=50_000)  # a bid waits here, too
     script = "\n".join(re.findall(r"```bash\n(.*?)```", WALKTHROUGH, re.DOTALL))
     process = await asyncio.create_subprocess_exec(
         "bash",

@@ -83,8 +83,8 @@ class World:
             return self.market_id
         if "/api-keys/" in path:
             return await _api_key(person)
-        if "/sessions/" in path:
-            return await self._session(person)
+        if "/sessions/" in path:  # which an API key cannot end, and of too many the oldest ends
+            return await self._session(person) if caller != "key" else self.victim.user_id
         if route.method == "DELETE":
             return await _order(person, self.market_id)
         return self.orders[caller][uuid.uuid4().int % ORDERS]
