@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, Final
 
-from order_service.watchers import Watchers
+from engine.state import MarketState
+from order_service.routing import Router
 from predmarket.order.v1 import order_pb2
 
 PACE_SECONDS: Final = 0.05
@@ -14,16 +15,16 @@ PACE_SECONDS: Final = 0.05
 
 
 async def watch_book(
-    watchers: Watchers, market_id: str, read: Callable[[], Awaitable[order_pb2.GetBookResponse]]
+    router: Router, market_id: str, look: Callable[[MarketState], Any]
 ) -> AsyncIterator[order_pb2.WatchBookResponse]:
-    """Without end; raises ApiError as soon as the market can no longer be read here. `read` gives the live book."""
-    with watchers.watching(market_id) as waker:
-        sent = await read()
+    """Without end; raises ApiError as soon as the market can no longer be read here."""
+    with router.watchers.watching(market_id) as waker:
+        sent: order_pb2.GetBookResponse = await router.read(market_id, look)
         yield _message(sent, None)
         while True:
             await waker.wait()
             waker.clear()
-            book = await read()
+            book: order_pb2.GetBookResponse = await router.read(market_id, look)
             if book.seq == sent.seq and book.epoch == sent.epoch:
                 continue
             # Not read again until the transport has taken it: what happens meanwhile is in the next difference.

@@ -37,14 +37,10 @@ class AllTickers:
     async def listen(self) -> None:
         """Before a socket follows; then `follow` or `let_go`."""
         self._pins += 1
-        try:
-            async with self._subscribing:
-                if self._subscription is None:
-                    self._subscription = await self._bus.subscribe(SUBJECT, cb=self._on_book)
-                    await self._bus.flush()
-        except BaseException:
-            self._pins -= 1
-            raise
+        async with self._subscribing:
+            if self._subscription is None:
+                self._subscription = await self._bus.subscribe(SUBJECT, cb=self._on_book)
+                await self._bus.flush()
 
     def follow(self, socket: Socket) -> None:
         self.sockets.add(socket)

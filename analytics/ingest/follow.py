@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Final
 
+from analytics.clickhouse import ClickHouseAway
 from analytics.ingest.catch_up import CatchUp
 from analytics.ingest.rows import Message, read
 from analytics.ingest.writer import Writer
@@ -28,16 +28,8 @@ RETRY_SECONDS: Final = 0.5
 WRITER_LOCK: Final = 7305202
 """Advisory lock in PostgreSQL of the one process that writes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How this process stands."""
-
-    is_writer: bool
-    is_clickhouse_there: bool
-    """Whether the last attempt to write succeeded."""
-    has_caught_up: bool
-    """Whether, since it became the writer, everything that PostgreSQL had was written."""
+NOT_NOW: Final[tuple[type[BaseException], ...]] = (ClickHouseAway, *AWAY)
+RETRIED: Final[tuple[type[BaseException], ...]] = (TopicsAway, *NOT_NOW)
 
 
 class Follower:
@@ -63,22 +55,20 @@ class Follower:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._compare_seconds = compare_seconds
-        self._is_writer = False
-        self._has_caught_up = False
-
-    def standing(self) -> Standing:
-        return Standing(self._is_writer, self._writer.is_clickhouse_there, self._has_caught_up)
+        self.is_writer = False
+        self.has_caught_up = False
+        """Whether, since it became the writer, everything that PostgreSQL had was written."""
 
     async def run(self) -> None:
-        """For ever; ClickHouse away is one of the things that are AWAY."""
+        """For ever."""
         while True:
             try:
                 await self._as_writer()
-            except* AWAY as group:
+            except* RETRIED as group:
                 error = group.exceptions[0]
                 log.warning("ingest begins anew", error=f"{type(error).__name__}: {error}"[:300])
             finally:
-                self._is_writer = self._has_caught_up = False
+                self.is_writer = self.has_caught_up = False
                 IS_WRITER.set(0)
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -88,7 +78,7 @@ class Follower:
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
                 await asyncio.sleep(WAIT_SECONDS)
-            self._is_writer = True
+            self.is_writer = True
             IS_WRITER.set(1)
             async with asyncio.TaskGroup() as tasks:
                 for topic in Topic:
@@ -101,21 +91,18 @@ class Follower:
             connection.terminate()
 
     async def _follow(self, topic: Topic) -> None:
-        while True:
-            try:
-                async with self._open_reader(topic) as reader:
-                    await self._read(topic, reader)
-            except TopicsAway as error:
-                log.warning("topic away", topic=topic, error=str(error)[:300])
-                await asyncio.sleep(RETRY_SECONDS)
-
-    async def _read(self, topic: Topic, reader: TopicReader) -> None:
-        while True:
-            batch = await reader.next_batch(most=BATCH_MAX, wait_seconds=WAIT_SECONDS)
-            if batch.messages:
-                await self._write(topic, reader, batch)
-                BEHIND.labels(topic).set(await reader.behind())
-                await asyncio.sleep(self._interval_seconds)
+        async with self._open_reader(topic) as reader:
+            while True:
+                try:
+                    batch = await reader.next_batch(most=BATCH_MAX, wait_seconds=WAIT_SECONDS)
+                    BEHIND.labels(topic).set(await reader.behind())
+                except TopicsAway as error:
+                    log.warning("topic away", topic=topic, error=str(error)[:300])
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                if batch.messages:
+                    await self._write(topic, reader, batch)
+                    await asyncio.sleep(self._interval_seconds)
 
     async def _write(self, topic: Topic, reader: TopicReader, batch: Batch) -> None:
         """Until it is written, however long that takes: the batch is kept, and nothing more is read meanwhile."""
@@ -124,7 +111,7 @@ class Follower:
             try:
                 await self._writer.take(topic, messages)
                 break
-            except AWAY as error:
+            except NOT_NOW as error:
                 log.warning("cannot write yet", topic=topic, error=f"{type(error).__name__}: {error}"[:300])
                 await asyncio.sleep(RETRY_SECONDS)
         if messages:
@@ -138,7 +125,7 @@ class Follower:
 
     async def _compare(self) -> None:
         await self._until_written(self._catch_up.all)
-        self._has_caught_up = True
+        self.has_caught_up = True
         while True:
             await asyncio.sleep(self._compare_seconds)
             if fetched := await self._until_written(self._catch_up.stuck):
@@ -148,7 +135,7 @@ class Follower:
         while True:
             try:
                 return await work()
-            except AWAY as error:
+            except NOT_NOW as error:
                 log.warning("cannot compare yet", error=f"{type(error).__name__}: {error}"[:300])
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -16,7 +16,6 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from redis.asyncio import Redis
 
-from engine.published_book import checksum
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.bus import ensure_stream
@@ -26,14 +25,14 @@ from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
 from runtime.ports import free_port
 from tests.order_service.support import Issuer, run_issuer
-from tests.processes import SIDE_BY_SIDE, side_by_side
 from tests.ws_service.published import check_frame
+from ws_service.book import checksum
 from ws_service.process import serve
 from ws_service.session import PROTOCOL
 from ws_service.settings import WsSettings
 
 Frame = dict[str, Any]
-FIGURES = {"probability_micros": 500_000, "last_price_micros": 0, "collateral_micros": 0, "volume_micros": 0}
+FIGURES = {"probability_micros": 500_000, "last_price_micros": 0, "collateral_micros": 0}
 
 
 class Books(order_pb2_grpc.OrderServiceServicer, order_pb2_grpc.ShardServiceServicer):
@@ -100,6 +99,7 @@ class Live:
     url: str
     books: Books
     bus: Client
+    process: Process
     http: aiohttp.ClientSession
     stack: AsyncExitStack
     issuer: Issuer
@@ -227,8 +227,7 @@ class Reader:
 
 @asynccontextmanager
 async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
-    """The service as `python -m ws_service` wires it, in this loop; with SIDE_BY_SIDE=2 in the environment two
-    processes, and each connection comes to the next of them."""
+    """The service as `python -m ws_service` wires it, in this loop."""
     async with AsyncExitStack() as outer:
         books = Books()
         services = ["predmarket.order.v1.OrderService", "predmarket.order.v1.ShardService"]
@@ -243,28 +242,21 @@ async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
         issuer = await outer.enter_async_context(run_issuer())
         redis = Redis.from_url(servers.redis_url)
         outer.push_async_callback(redis.aclose)
-        fields: dict[str, Any] = {
+        fields = {
             "nats_url": servers.nats_url,
             "redis_url": servers.redis_url,
             "jwks_url": issuer.url,
             "order_grpc": books.address,
             "http_port": free_port(),
         }
-        fields |= {"goaway_spread_seconds": 0.1, **changes}
+        settings = WsSettings(**{**fields, "goaway_spread_seconds": 0.1, **changes})
+        ops = OpsServer(host="127.0.0.1", port=0)
         stack = await outer.enter_async_context(AsyncExitStack())
-        await _serve(stack, fields)
+        process = Process("ws_service", settings, stack, ops)
+        await serve(process, settings)
         http = await outer.enter_async_context(aiohttp.ClientSession())
-        url = f"http://127.0.0.1:{fields['http_port']}/ws/v1"
-        yield Live(url, books, bus, http, stack, issuer, redis)
-
-
-async def _serve(stack: AsyncExitStack, fields: dict[str, Any]) -> None:
-    if SIDE_BY_SIDE > 1:
-        await stack.enter_async_context(side_by_side("ws_service", fields, SIDE_BY_SIDE, fields["http_port"]))
-        return
-    settings = WsSettings(**fields)
-    process = Process("ws_service", settings, stack, OpsServer(host="127.0.0.1", port=0))
-    await serve(process, settings)
+        url = f"http://127.0.0.1:{settings.http_port}/ws/v1"
+        yield Live(url, books, bus, process, http, stack, issuer, redis)
 
 
 async def ensure_user_events(live: Live) -> None:

@@ -1,13 +1,8 @@
-"""A replica of one market's book: absolute levels in YES prices, chained by the market's event numbers.
-
-It follows the bus' messages, which order_service makes; whoever shows a live book follows them this way.
-"""
+"""A replica of one market's book: absolute levels in YES prices, chained by the market's event numbers. Pure."""
 
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-
-import orjson
 
 CHECKSUM_LEVELS = 10
 Levels = list[tuple[int, int]]
@@ -21,8 +16,6 @@ class Figures:
     probability_micros: int
     last_price_micros: int
     collateral_micros: int
-    volume_micros: int
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +31,6 @@ class BookMessage:
     pool_yes_micros: int
     pool_no_micros: int
     figures: Figures
-
-
-def book_message(data: bytes) -> BookMessage:
-    """A message of the bus. Raises ValueError, KeyError or TypeError."""
-    document = orjson.loads(data)
-    sides: dict[str, dict[int, int]] = {"bid": {}, "ask": {}}
-    for price, quantity, side in document["levels"]:
-        sides[side][int(price)] = int(quantity)
-    return BookMessage(
-        epoch=document["epoch"],
-        prev_seq=document["prev_seq"],
-        seq=document["seq"],
-        time=document["time"],
-        bids=sides["bid"],
-        asks=sides["ask"],
-        pool_yes_micros=document["pool"]["yes_micros"],
-        pool_no_micros=document["pool"]["no_micros"],
-        figures=Figures(
-            seq=document["seq"],
-            probability_micros=document["probability_micros"],
-            last_price_micros=document["last_price_micros"],
-            collateral_micros=document["collateral_micros"],
-            volume_micros=document["volume_micros"],
-            status=document["status"],
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)

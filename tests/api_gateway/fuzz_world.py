@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,13 +13,11 @@ from tests.api_gateway.support import POINT, Suite, User, open_market
 ANSWER_SECONDS = 60
 DRAFT = {"question": "Will it?", "liquidity_micros": 100 * POINT}
 ORDERS = 30
-KEYS_MAX = 10
-OWN_KEY = "the key of the caller"
 
 
 @dataclass(frozen=True)
 class World:
-    """`loop` is where the services run."""
+    """Used from another thread than the services' loop, `loop`."""
 
     suite: Suite
     loop: asyncio.AbstractEventLoop
@@ -32,17 +30,15 @@ class World:
     """Where nobody does."""
     victim: User
     """Whom administrators change."""
-    spare: User
-    """Who only logs in."""
     orders: Mapping[str, tuple[str, ...]]
     """Open ones, by caller."""
 
     @classmethod
     async def of(cls, suite: Suite, admin: User) -> Self:
         """Two people, an API key of the first, and what they own."""
-        user, victim, spare = [await suite.user(name, PASSWORD) for name in ("ann", "victim", "spare")]
+        user, victim = await suite.user("fuzz", PASSWORD), await suite.user("victim", PASSWORD)
         market_id, idle_market_id = await open_market(admin), await open_market(admin)
-        key = await user.post("/v1/api-keys", {"name": OWN_KEY, "scopes": ["read", "trade"]})
+        key = await user.post("/v1/api-keys", {"name": "fuzz", "scopes": ["read", "trade"]})
         people = {"user": user, "admin": admin, "key": user}
         for person in (user, admin):
             await person.post(f"/v1/markets/{market_id}/mint", {"quantity_micros": 100 * POINT}, status=200)
@@ -60,7 +56,6 @@ class World:
             market_id=market_id,
             idle_market_id=idle_market_id,
             victim=victim,
-            spare=spare,
             orders=own,
         )
 
@@ -72,39 +67,38 @@ class World:
         """Orders of the market in use stay: others are to be amended and cancelled one by one."""
         return self.idle_market_id if route.method == "DELETE" else self.market_id
 
-    async def id_for(self, route: Route, caller: str) -> str:
+    def id_for(self, route: Route, caller: str) -> str:
         """Something of the caller's, in a state that the route is for."""
         person, path = self.people[caller], route.path
         if "/users/" in path:
             return self.victim.user_id
         if path.startswith("/v1/admin/"):
-            return await self._market(path, route.method) if caller == "admin" else self.market_id
+            return self._run(self._market(path, route.method)) if caller == "admin" else self.market_id
         if "/markets/" in path:
             return self.market_id
         if "/api-keys/" in path:
-            return await _api_key(person)
-        if "/sessions/" in path:  # which an API key cannot end, and of too many the oldest ends
-            return await self._session(person) if caller != "key" else self.victim.user_id
+            return self._run(_api_key(person))
+        if "/sessions/" in path:
+            return self._run(self._session(person, "session_id"))
         if route.method == "DELETE":
-            return await _order(person, self.market_id)
+            return self._run(_order(person, self.market_id))
         return self.orders[caller][uuid.uuid4().int % ORDERS]
 
-    async def value_for(self, placeholder: str, route: Route) -> str:
+    def value_for(self, placeholder: str, route: Route, caller: str) -> str:
         """What an example needs."""
-        if placeholder == "<market_id>":
-            return self.market_id
         if placeholder == "<email>":
-            is_new = route.path.endswith("/register")
-            return f"{uuid.uuid4().hex}@example.org" if is_new else self.victim.email
+            return self._new_email() if route.path.endswith("/register") else self.victim.email
         if placeholder == "<refresh_token>":
-            return str((await self._log_in())["refresh_token"])
+            return self._run(self._session(self.people["user"], "refresh_token"))
         if placeholder == "<code>":
-            return await _code(User(self.suite.http, self.url, token=(await self._log_in())["access_token"]))
+            return self._run(_code(self.people["user"]))
         return placeholder
 
-    def wait_for(self, making: Coroutine[Any, Any, str]) -> str:
-        """From another thread than the services'."""
-        return asyncio.run_coroutine_threadsafe(making, self.loop).result(ANSWER_SECONDS)
+    def _new_email(self) -> str:
+        return f"{uuid.uuid4().hex}@example.org"
+
+    def _run(self, making: Any) -> str:
+        return str(asyncio.run_coroutine_threadsafe(making, self.loop).result(ANSWER_SECONDS))
 
     async def _market(self, path: str, method: str) -> str:
         admin = self.people["admin"]
@@ -115,15 +109,10 @@ class World:
             await admin.post(f"/v1/admin/markets/{market_id}/pause", status=200)
         return market_id
 
-    async def _log_in(self) -> Any:
-        """A session of somebody who has no other use: of too many the oldest ends."""
-        login = {"email": self.spare.email, "password": PASSWORD}
-        return await self.suite.nobody().post("/v1/auth/login", login, status=200)
-
-    async def _session(self, person: User) -> str:
-        """One more, opened without a password: that may have been changed."""
+    async def _session(self, person: User, name: str) -> str:
+        """Of a session of its own, opened without a password: that may have been changed."""
         exchange = {**CLIENT, "code": await _code(person), "code_verifier": VERIFIER}
-        return str((await self.suite.nobody().post("/v1/auth/token", exchange, status=200))["session_id"])
+        return str((await self.suite.nobody().post("/v1/auth/token", exchange, status=200))[name])
 
 
 async def _order(person: User, market_id: str) -> str:
@@ -139,10 +128,6 @@ async def _order(person: User, market_id: str) -> str:
 
 
 async def _api_key(person: User) -> str:
-    """One without a use: a new one, until there are so many that an old one has to do."""
-    listed = (await person.get("/v1/api-keys"))["items"]
-    if len(listed) >= KEYS_MAX:
-        return next(str(key["api_key_id"]) for key in listed if key["name"] != OWN_KEY)
     answer = await person.post("/v1/api-keys", {"name": "spare", "scopes": ["read"]})
     return str(answer["api_key_id"])
 

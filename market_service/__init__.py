@@ -1,1 +1,0 @@
-"""Market data: details, search, quotes, merged books, tickers and streams, from replicas of the committed events."""
