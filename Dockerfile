@@ -24,6 +24,7 @@ COPY runtime ./runtime
 COPY db_service ./db_service
 COPY auth_service ./auth_service
 COPY order_service ./order_service
+COPY market_service ./market_service
 COPY ws_service ./ws_service
 COPY api_gateway ./api_gateway
 USER predmarket

@@ -19,16 +19,18 @@ COUNT ?= 1000000
 KILLS ?= 200
 EXAMPLES ?= 200
 TESTS ?= tests
+# Test processes side by side. Most tests wait for servers, so one more than there are cores keeps those busy.
+WORKERS ?= 3
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile check format docs bench clean
+.PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=4'
 	@echo '  Option of setup: PYTHON3=/usr/bin/python3, the interpreter that .venv is made with (make clean first)'
-	@echo '  Options of test: TESTS=tests/engine ARGS="-k pool -x"'
+	@echo '  Options of test: TESTS=tests/engine WORKERS=0 ARGS="-k pool -x"'
 
 setup: $(VENV)/.packages proto/gen/.stamp ## Make the virtual environment and the generated code (quick the second time)
 
@@ -71,7 +73,7 @@ reset: setup ## Stop, then delete all data of the data folder
 	@$(PYTHON) -m launcher reset --data "$(DATA)"
 
 test: setup ## Run the tests
-	@$(PYTHON) -m pytest -q $(TESTS) $(ARGS)
+	@$(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
 
 verify: setup ## Recompute every balance from the ledger of the data folder (ARGS for options)
 	@$(PYTHON) -m launcher verify --data "$(DATA)" $(ARGS)
@@ -87,6 +89,12 @@ hostile: setup ## Throw hostile inputs at REST, gRPC, gRPC-Web and WebSocket (CO
 
 fuzz: setup ## Send many requests made from the OpenAPI document, and check each answer (EXAMPLES=200 SEED=1)
 	@FUZZ_EXAMPLES="$(EXAMPLES)" FUZZ_SEED="$(SEED)" $(PYTHON) -m pytest -q -s -o timeout=0 tests/api_gateway/test_fuzz.py
+
+limits: setup ## Ask four gateway processes for more than the rate limits admit, and check every window (COUNT=100000 SEED=1)
+	@$(PYTHON) -m tests.limits --count "$(if $(filter command line,$(origin COUNT)),$(COUNT),100000)" --seed "$(SEED)"
+
+side-by-side: setup ## Run the tests of the edge with two processes of api_gateway and of ws_service
+	@SIDE_BY_SIDE=2 $(PYTHON) -m pytest -q tests/api_gateway tests/client tests/ws_service $(ARGS)
 
 check: setup ## Formatter, linter and strict type checker
 	@$(VENV)/bin/ruff format --check .

@@ -11,8 +11,9 @@ import fcntl
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -30,9 +31,11 @@ log = get_logger(__name__)
 DATABASE: Final = "predmarket"
 READERS: Final = 4
 CONNECT_SECONDS: Final = 3
-ANSWER_SECONDS: Final = 60
+ANSWER_SECONDS: Final = 600
 READ_SECONDS_MAX: Final = 10
 """ClickHouse itself ends a read that takes longer."""
+
+CHECK_SECONDS_MAX: Final = 600
 
 READ_SETTINGS: Final[Mapping[str, Any]] = {
     "readonly": 2,
@@ -41,14 +44,13 @@ READ_SETTINGS: Final[Mapping[str, Any]] = {
     "do_not_merge_across_partitions_select_final": 1,
     "max_execution_time": READ_SECONDS_MAX,
 }
-SCHEMA_SETTINGS: Final[Mapping[str, Any]] = {"final": 0}
 AWAY_CODES: Final = frozenset({159, 202, 203, 209, 210, 236, 241, 243, 252, 394})
 """Timeouts, too many queries, network, aborted, out of memory or disk, too many parts, killed: worth another try."""
 
 Result = TypeVar("Result")
 
 
-class ClickHouseAway(Exception):
+class ClickHouseAway(ConnectionError):
     """It cannot be reached, or has no room just now. Whether a write took effect is not known."""
 
 
@@ -118,6 +120,11 @@ class ClickHouse:
             ),
         )
 
+    async def stored_rows(self, sql: str) -> Sequence[Sequence[Any]]:
+        """As `rows` for checks: every stored row (no FINAL), and time enough to read them all."""
+        settings = {"readonly": 2, "max_execution_time": CHECK_SECONDS_MAX}
+        return await self._do(Lane.READ, lambda client: client.query(sql, settings=settings).result_rows)
+
     async def writers_rows(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> Sequence[Sequence[Any]]:
@@ -137,6 +144,15 @@ class ClickHouse:
             lambda client: client.command(f"CREATE DATABASE IF NOT EXISTS {self.place.database}"),
             database=None,
         )
+
+    async def drop_database(self) -> None:
+        """The database with everything in it, if it is there."""
+        await self._do(
+            Lane.WRITE,
+            lambda client: client.command(f"DROP DATABASE IF EXISTS {self.place.database} SYNC"),
+            database=None,
+        )
+        self._column_types.clear()
 
     async def insert(self, table: str, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
         """Rows, given as columns, in one block: all of them or none, as long as they are of one partition.
@@ -214,6 +230,17 @@ class ClickHouse:
             send_receive_timeout=ANSWER_SECONDS,
             query_retries=0,
         )
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[ClickHouse]:
+    """For as long as the block. Raises FolderTaken."""
+    clickhouse = ClickHouse(place)
+    await clickhouse.open()
+    try:
+        yield clickhouse
+    finally:
+        await clickhouse.close()
 
 
 def _take(folder: Path) -> int:

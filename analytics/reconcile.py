@@ -116,7 +116,7 @@ async def _until_there(clickhouse: ClickHouse, bounds: str, markets: int, wait_s
     """Until market-events has every market's last event, and each topic what that one promises."""
     deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline:
-        there = await clickhouse.writers_rows(
+        there = await clickhouse.stored_rows(
             f"SELECT count() FROM (SELECT market_id, max(seq) AS last FROM market_events GROUP BY market_id) AS m "
             f"JOIN {bounds} AS b USING (market_id) WHERE m.last >= b.seq"
         )
@@ -131,7 +131,7 @@ async def _promised(clickhouse: ClickHouse, bounds: str) -> int:
     for topic in Topic:
         counted = "uniqExact(e.market_id, e.seq)"
         joined = f"AS e JOIN {bounds} AS b USING (market_id) WHERE e.seq <= b.seq"
-        rows = await clickhouse.writers_rows(
+        rows = await clickhouse.stored_rows(
             f"SELECT (SELECT {counted} FROM market_events {joined} AND has(e.topics, '{topic}')) "
             f"- (SELECT {counted} FROM {main_table(topic).name} {joined})"
         )
@@ -145,7 +145,7 @@ async def _totals(clickhouse: ClickHouse, connection: Connection, bounds: str) -
         sums, theirs = ", ".join(figures.values()), _THEIRS.get(table, table)
         # The snapshot has no event beyond the bounds, so PostgreSQL needs none.
         expected = await connection.fetchrow(f"SELECT {sums} FROM {table}", timeout=READ_SECONDS)
-        found = await clickhouse.writers_rows(
+        found = await clickhouse.stored_rows(
             f"SELECT {sums} FROM {theirs} AS e FINAL JOIN {bounds} AS b USING (market_id) WHERE e.seq <= b.seq"
         )
         assert expected is not None
@@ -162,7 +162,7 @@ async def _orders(clickhouse: ClickHouse, connection: Connection, bounds: str) -
         """,
         timeout=READ_SECONDS,
     )
-    theirs = await clickhouse.writers_rows(
+    theirs = await clickhouse.stored_rows(
         f"""
         SELECT count(), sum(filled), sum(remaining), sum(cost), sum(fee) FROM (
             SELECT argMax(filled_micros, e.seq) AS filled, argMax(remaining_micros, e.seq) AS remaining,
@@ -180,7 +180,7 @@ async def _orders(clickhouse: ClickHouse, connection: Connection, bounds: str) -
 
 async def _chains(clickhouse: ClickHouse, bounds: str) -> list[Line]:
     """No event is missing in the middle; each topic has what market-events says it must have."""
-    gaps = await clickhouse.writers_rows(
+    gaps = await clickhouse.stored_rows(
         "SELECT sum(last - events) FROM "
         "(SELECT max(seq) AS last, uniqExact(seq) AS events FROM market_events GROUP BY market_id)"
     )
@@ -193,7 +193,7 @@ async def _chains(clickhouse: ClickHouse, bounds: str) -> list[Line]:
 async def _repeats(clickhouse: ClickHouse) -> list[Line]:
     lines = []
     for table in TABLES:
-        rows = await clickhouse.writers_rows(
+        rows = await clickhouse.stored_rows(
             f"SELECT (SELECT count() FROM {table.name}) - (SELECT count() FROM {table.name} FINAL)"
         )
         lines.append(Line(f"{table.name}: repeated rows", 0, int(rows[0][0])))

@@ -4,6 +4,7 @@ No timer: an order that finds a call free goes at once. Each order is answered o
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,10 @@ class OrderGatherer:
             if not items:
                 continue
             lane.in_flight += 1
-            task = asyncio.create_task(self._together(lane, items), name="orders together")
+            # In a context of its own: the deadline of whichever request has just ended is none of these orders'.
+            task = asyncio.create_task(
+                self._together(lane, items), name="orders together", context=contextvars.Context()
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

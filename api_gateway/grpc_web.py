@@ -8,6 +8,7 @@ call behind.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from api_gateway.limits import caller_of
 from api_gateway.metrics import REQUEST_SECONDS, REQUESTS
 from api_gateway.peers import Peers
 from runtime.errors import ApiError, ErrorCode
-from runtime.rate_policy import Bucket, RateGate
+from runtime.rate_policy import Bucket, Caller, RateGate
 from runtime.surprises import as_api_error
 from runtime.tokens import TokenVerifier
 from runtime.tracing import begin_request, current_request_id
@@ -34,6 +35,9 @@ STREAM_SECONDS_MAX: Final = 3_600.0
 """A stream without a deadline of its own ends after this long too; its client opens another."""
 
 STREAMS_MAX: Final = 1_000
+STREAMS_PER_CALLER_MAX: Final = 20
+"""So that nobody has them all; without a credential the address is the caller."""
+
 GONE_POLL_SECONDS: Final = 0.25
 METHOD: Final = "gRPC-Web"
 ALLOWED_HEADERS: Final = (
@@ -86,7 +90,8 @@ class GrpcWeb:
         self._gate = gate
         self._cors = cors
         self._peers = peers
-        self._streams = 0
+        self._streams: Counter[str] = Counter()
+        """Open ones, by caller."""
 
     def add_to(self, app: web.Application) -> None:
         path = r"/{service:predmarket\.[^/]+}/{method:[^/]+}"
@@ -126,23 +131,25 @@ class GrpcWeb:
         call = _Call(request, method, content_type, authorization, time.monotonic() + seconds)
         try:
             async with asyncio.timeout(seconds):
-                await self._count(call)
+                caller = await self._caller(call)
                 message = frames.message_of(await _body(request), is_text=call.is_text)
         except TimeoutError:
             raise ApiError(ErrorCode.DEADLINE_EXCEEDED) from None
         if call.remaining_seconds <= 0:
             raise ApiError(ErrorCode.DEADLINE_EXCEEDED)
         if method.is_stream:
-            return await self._streamed(call, message)
+            return await self._streamed(call, message, caller.name)
         return await self._unary(call, message)
 
-    async def _count(self, call: _Call) -> None:
-        """What order_service does not count for itself is a read here, or an account's business."""
+    async def _caller(self, call: _Call) -> Caller:
+        """Counted: what order_service does not count for itself is a read here, or an account's business."""
         identity = None
         if call.authorization is not None:
             identity = await self._verifier.identity(call.authorization)
+        caller = caller_of(identity, self._peers.address(call.request))
         if identity is None or not call.method.is_counted_there:
-            await self._gate.require(Bucket.PUBLIC, caller_of(identity, self._peers.address(call.request)))
+            await self._gate.require(Bucket.PUBLIC, caller)
+        return caller
 
     async def _unary(self, call: _Call, message: bytes) -> web.Response:
         answer = await self._upstreams.unary(
@@ -152,10 +159,13 @@ class GrpcWeb:
         body = frames.encoded(sent, is_text=call.is_text)
         return web.Response(body=body, headers=self._headers(call.request, call.content_type))
 
-    async def _streamed(self, call: _Call, message: bytes) -> web.StreamResponse:
-        if self._streams >= STREAMS_MAX:
+    async def _streamed(self, call: _Call, message: bytes, caller_name: str) -> web.StreamResponse:
+        if self._streams.total() >= STREAMS_MAX:
             raise ApiError(ErrorCode.OVERLOADED)
-        self._streams += 1
+        if self._streams[caller_name] >= STREAMS_PER_CALLER_MAX:
+            message_text = f"At most {STREAMS_PER_CALLER_MAX} streams at once: end one first."
+            raise ApiError(ErrorCode.OVERLOADED, message_text)
+        self._streams[caller_name] += 1
         try:
             answers = self._upstreams.stream(
                 call.method, message, authorization=call.authorization, seconds=call.remaining_seconds
@@ -163,7 +173,9 @@ class GrpcWeb:
             async with aclosing(answers):
                 return await self._passed_on(call, answers)
         finally:
-            self._streams -= 1
+            self._streams[caller_name] -= 1
+            if not self._streams[caller_name]:
+                del self._streams[caller_name]
 
     async def _passed_on(self, call: _Call, answers: AsyncIterator[bytes]) -> web.StreamResponse:
         first = await anext(answers, None)  # a refusal before it is answered with trailers only

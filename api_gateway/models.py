@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from runtime.clock import from_rfc3339
 from runtime.ids import is_canonical_uuid
@@ -11,6 +11,7 @@ AMOUNT_MAX_MICROS = 10**15
 PRICE_MAX_MICROS = 999_999
 BATCH_MAX = 50
 PAGE_MAX = 200
+DIGITS_MAX = 18
 TIME_MAX_MICROS = 253_402_300_799_999_999  # the year 9999
 
 
@@ -30,6 +31,15 @@ def _time(text: str) -> str:
     return text
 
 
+def _digits(value: object) -> object:
+    """Of a query, where a number is a text: `20`, and not `20.0` or ` 20`."""
+    if not isinstance(value, str):
+        return value
+    if not (value.isascii() and value.isdigit() and len(value) <= DIGITS_MAX):
+        raise ValueError("must be a whole number in digits")
+    return int(value)
+
+
 # What a schema can say of an id or a time; the validator, which is quicker, says the same and more.
 _UUID_SCHEMA = {"format": "uuid", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
 Id = Annotated[str, Field(max_length=36, json_schema_extra=_UUID_SCHEMA), AfterValidator(_canonical)]
@@ -39,7 +49,8 @@ Price = Annotated[int, Field(ge=1, le=PRICE_MAX_MICROS)]
 Side = Literal["BUY", "SELL"]
 Outcome = Literal["YES", "NO"]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
-Limit = Annotated[int, Field(ge=1, le=PAGE_MAX)]
+Limit = Annotated[int, Field(ge=1, le=PAGE_MAX), BeforeValidator(_digits)]
+Depth = Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_digits)]
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 Cursor = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")]
 
@@ -111,7 +122,7 @@ class MarketQuery(Strict):
 class BookQuery(Strict):
     """Levels a side; absent: all."""
 
-    depth: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    depth: Depth | None = None
 
 
 class Page(Strict):

@@ -50,7 +50,12 @@ class Peers:
         return self.is_https(request) or host in _LOCAL_HOSTS
 
     def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(ipaddress.ip_address(address) in net for net in self._trusted)
+        if not _is_address(address):
+            return False
+        parsed = ipaddress.ip_address(address)
+        # A server that listens on `::` sees IPv4 as a part of IPv6.
+        mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+        return any((mapped or parsed) in net for net in self._trusted)
 
 
 def _is_address(text: str) -> bool:

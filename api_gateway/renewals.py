@@ -7,8 +7,10 @@ this process died in between) ends the session: its owner logs in again.
 """
 
 import asyncio
+import contextvars
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +18,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from predmarket.auth.v1 import auth_pb2, auth_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
@@ -70,7 +73,10 @@ class Renewals:
         """The next tokens. Raises the refusal (REFRESH_TOKEN_INVALID, ACCOUNT_SUSPENDED), or UNAVAILABLE."""
         task = self._under_way.get(refresh_token)
         if task is None:
-            task = asyncio.create_task(self._renewed(refresh_token), name="session renewal")
+            # In a context of its own: what comes of it is for many requests, whose deadlines differ.
+            task = asyncio.create_task(
+                self._renewed(refresh_token), name="session renewal", context=contextvars.Context()
+            )
             self._under_way[refresh_token] = task
             task.add_done_callback(lambda _: self._under_way.pop(refresh_token, None))
         # A client that leaves must not end what others wait for, nor lose tokens that were just made.
@@ -96,14 +102,17 @@ class Renewals:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _as_owner(self, redis: Redis, refresh_token: str, place: _Place, owner: str) -> Renewed:
-        # The one before may have finished between our two questions.
-        if (sealed := await redis.get(place.result)) is None:
+        try:
+            # The one before may have finished between our two questions.
+            if (sealed := await redis.get(place.result)) is not None:
+                return _opened(sealed, place.key)
             renewed = await self._rotate(refresh_token)
-            await redis.set(place.result, _sealed(renewed, place.key), ex=RESULT_SECONDS)
-        else:
-            renewed = _opened(sealed, place.key)
-        await redis.eval(_UNLOCK, 1, place.lock, owner)
-        return renewed
+            with suppress(RedisError):  # who waits here has them all the same
+                await redis.set(place.result, _sealed(renewed, place.key), ex=RESULT_SECONDS)
+            return renewed
+        finally:  # also when auth_service is away: the next request is told so at once, too
+            with suppress(RedisError):
+                await redis.eval(_UNLOCK, 1, place.lock, owner)
 
     async def _rotate(self, refresh_token: str) -> Renewed:
         try:

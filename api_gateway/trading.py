@@ -32,7 +32,7 @@ async def quote(call: Call) -> Answer:
 
 
 async def batch(call: Call) -> Answer:
-    """Each item answered on its own, in the order they were given."""
+    """Each item answered on its own, in the order they were given. IDEMPOTENCY_KEY_REUSED when all are refused so."""
     bodies = call.parsed(models.Batch).orders
     items = [_batch_item(body, number, call.idempotency_key) for number, body in enumerate(bodies)]
     groups: defaultdict[str, list[int]] = defaultdict(list)
@@ -43,7 +43,7 @@ async def batch(call: Call) -> Answer:
     answers = await asyncio.gather(*(_submit(call, items, numbers) for numbers in groups.values()))
     for numbers, answer in zip(groups.values(), answers, strict=True):
         results.update(zip(numbers, answer, strict=True))
-    return Answer({"results": [results[number] for number in range(len(items))]})
+    return _answer([results[number] for number in range(len(items))])
 
 
 async def amend(call: Call) -> Answer:
@@ -170,6 +170,15 @@ async def _settled(
     if item.place.dry_run:
         done["quote"] = shapes.quote(result.quote)
     return done
+
+
+def _answer(results: list[dict[str, Any]]) -> Answer:
+    """A replay when nothing was done anew; under a key of another batch, which no item shares, a refusal."""
+    codes = {result["error"]["code"] if "error" in result else None for result in results}
+    if codes == {ErrorCode.IDEMPOTENCY_KEY_REUSED}:
+        raise ApiError(ErrorCode.IDEMPOTENCY_KEY_REUSED)
+    placed = [result["replayed"] for result in results if "order" in result]
+    return Answer({"results": results}, replayed=bool(placed) and all(placed))
 
 
 def _problem(code: ErrorCode, message: str, details: Any) -> dict[str, Any]:

@@ -95,7 +95,9 @@ class Engine:
             return self._create(command, now)
         market_state = markets.get(command.market_id)
         if market_state is None or _is_hidden(market_state.market, command):
-            raise Refused(Code.MARKET_NOT_FOUND, "There is no market with this id.")
+            raise Refused(
+                Code.MARKET_NOT_FOUND, "There is no such market, or it is not open to the public yet."
+            )
         return Run(self.state, market_state, now)
 
     def _create(self, command: c.CreateMarket, now: int) -> Run:

@@ -129,10 +129,14 @@ def activate(run: Run, command: ActivateMarket) -> None:
 
 
 def pause(run: Run, command: PauseMarket) -> None:
-    """CLOSED is refused before `closes_at`, which an edit may have moved since the job looked."""
-    _step(run.market, (MarketStatus.ACTIVE,), "paused")
+    """CLOSED is refused before `closes_at`, which an edit may have moved since the job looked. It is also for a market
+    that an administrator has paused: its orders would else stay open, with their points, until it is decided."""
+    closing = command.reason == CLOSED
+    pausable = (MarketStatus.ACTIVE, MarketStatus.PAUSED) if closing else (MarketStatus.ACTIVE,)
+    _step(run.market, pausable, "paused")
     early = not run.market.closes_at or run.now < run.market.closes_at
-    refuse_if(command.reason == CLOSED and early, Code.INVALID_ARGUMENT, "closes_at has not come.")
+    refuse_if(closing and early, Code.INVALID_ARGUMENT, "closes_at has not come.")
+    refuse_if(closing and run.market.reason == CLOSED, Code.MARKET_NOT_ACTIVE, "It has closed already.")
     market = run.touch_market()
     market.status, market.reason = MarketStatus.PAUSED, command.reason
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from launcher.options import SERVICES, RunOptions
 
 DATABASE = "predmarket"
-ROLES: Mapping[str, str] = {"db_service": "pm_db", "order_service": "pm_order", "auth_service": "pm_auth"}
+ROLES: Mapping[str, str] = {
+    "db_service": "pm_db",
+    "order_service": "pm_order",
+    "auth_service": "pm_auth",
+    "market_service": "pm_market",
+}
 COUNTING = frozenset({"api_gateway", "order_service"})
 PUBLIC_PER_MINUTE = 100  # as usual, and room for simulated traders to register: all come from one address
 EDGES = frozenset({"api_gateway", "ws_service"})  # stopped first, so that nobody is cut off in the middle
@@ -69,6 +74,7 @@ def make_plan(
         "JWKS_URL": f"http://127.0.0.1:{ops[names['auth_service'][0]]}/.well-known/jwks.json",
         "AUTH_GRPC": f"127.0.0.1:{grpc[names['auth_service'][0]]}",
         "DB_GRPC": f"127.0.0.1:{grpc[names['db_service'][0]]}",
+        "MARKET_GRPC": ",".join(f"127.0.0.1:{grpc[instance]}" for instance in names["market_service"]),
         "ORDER_GRPC": ",".join(f"127.0.0.1:{grpc[instance]}" for instance in names["order_service"]),
         "WS_URL": ws_url,
         "SHARD_COUNT": str(options.shards),
@@ -99,7 +105,7 @@ def make_plan(
                 if options.traders:
                     own["RATE_PUBLIC_PER_MINUTE"] = str(PUBLIC_PER_MINUTE + 2 * options.traders)
             services.append(Service(instance, module, ops[instance], {**shared, **own}))
-    addresses = {name: shared[f"{name.upper()}_GRPC"] for name in ("order", "db", "auth")}
+    addresses = {name: shared[f"{name.upper()}_GRPC"] for name in ("order", "market", "db", "auth")}
     return Plan(tuple(services), url, ws_url, addresses)
 
 

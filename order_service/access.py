@@ -40,5 +40,9 @@ async def is_admin(verifier: TokenVerifier, context: Any) -> bool:
     """For public reads: anonymous is fine, a bad token is not. An API key sees what the public sees."""
     if not any(key == "authorization" for key, _ in context.invocation_metadata()):
         return False
-    caller = await verifier.caller(context)
+    return sees_hidden(await verifier.caller(context))
+
+
+def sees_hidden(caller: Identity) -> bool:
+    """Whether markets exist for this caller that do not for the public: DRAFTs and withdrawn ones."""
     return caller.role == "admin" and not caller.is_api_key

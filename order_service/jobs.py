@@ -58,9 +58,11 @@ class Jobs:
             if orders:
                 return c.ReleaseOrders(**ids, limit=self._step)
             return c.PayHolders(**ids, limit=self._step)
-        if market.status is MarketStatus.PAUSED and market.reason == CLOSED and orders:
+        has_closed = market.status is MarketStatus.PAUSED and market.reason == CLOSED
+        if has_closed and orders:
             return c.ReleaseOrders(**ids, limit=self._step)
-        if market.closes_at and market.closes_at <= now and market.status is MarketStatus.ACTIVE:
+        is_open = market.status in (MarketStatus.ACTIVE, MarketStatus.PAUSED) and not has_closed
+        if is_open and market.closes_at and market.closes_at <= now:
             return c.PauseMarket(**ids, reason=CLOSED)
         if any(order.expires_at and order.expires_at <= now for order in orders.values()):
             return c.ExpireOrders(**ids, limit=self._step)

@@ -34,6 +34,7 @@ class MarketFigures:
     probability_micros: int
     last_price_micros: int
     collateral: int
+    volume: int
 
 
 def message(subject: str, message_id: str, content: Mapping[str, Any]) -> Message:
@@ -60,6 +61,7 @@ def book(events: Sequence[Event], figures: MarketFigures) -> Message:
         "probability_micros": figures.probability_micros,
         "last_price_micros": figures.last_price_micros,
         "collateral_micros": figures.collateral,
+        "volume_micros": figures.volume,
         "status": figures.status,
     }
     market_id = last.market_id

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 
 from db_service.store.shown import OUTCOMES, SIDES, order_message
 from engine.commands import AmendOrder, PlaceOrder
 from engine.events import Event, TradeFill
-from engine.replay import assign, market_values
-from engine.router import printed_price
-from engine.slippage import expected_price, slippage_bps
+from engine.quotes import figures_of
+from engine.replay import assign
 from engine.state import Market, MarketState, Order, Outcome, Side
 from engine.units import MICROS
 from order_service.parse import bad_field
@@ -54,36 +52,29 @@ def quote_message(event: Event, order: common_pb2.Order, market: Market) -> orde
     """The figures of a dry run; `market` as it was before."""
     command = event.command
     assert isinstance(command, PlaceOrder | AmendOrder)
-    side = Side.BUY if order.side == common_pb2.SIDE_BUY else Side.SELL
-    outcome = Outcome.YES if order.outcome == common_pb2.OUTCOME_YES else Outcome.NO
-    legs = list(order.fills)
-    cost, fee = sum(leg.cost_micros for leg in legs), sum(leg.fee_micros for leg in legs)
-    quantity, netted = sum(leg.quantity_micros for leg in legs), sum(leg.netted_micros for leg in legs)
-    stated = command.expected_price_micros if isinstance(command, PlaceOrder) else 0
-    slipped = slippage_bps(side, cost, quantity, expected_price(market, outcome, stated)) if quantity else 0
-    buys = side is Side.BUY
-    return order_pb2.Quote(
-        cost_micros=cost if buys else 0,
-        fee_micros=fee,
-        total_micros=cost + fee if buys else 0,
-        proceeds_micros=0 if buys else cost - fee,
-        quantity_micros=quantity,
-        average_price_micros=printed_price(side, cost, quantity) if quantity else 0,
-        probability_before_micros=market.probability_micros,
-        probability_after_micros=_after(event, market).probability_micros,
-        slippage_bps=slipped,
-        payout_micros=quantity - netted if buys else 0,
-        netted_micros=netted,
-        valid_seq=event.seq - 1,
-        legs=legs,
+    figures = figures_of(
+        event.effects,
+        command.order_id,
+        side=Side.BUY if order.side == common_pb2.SIDE_BUY else Side.SELL,
+        outcome=Outcome.YES if order.outcome == common_pb2.OUTCOME_YES else Outcome.NO,
+        before=market,
+        stated_micros=command.expected_price_micros if isinstance(command, PlaceOrder) else 0,
     )
-
-
-def _after(event: Event, market: Market) -> Market:
-    after = copy.copy(market)
-    if event.effects.market is not None:
-        after.restore(market_values(event.effects.market, market))
-    return after
+    return order_pb2.Quote(
+        cost_micros=figures.cost if figures.side is Side.BUY else 0,
+        fee_micros=figures.fee,
+        total_micros=figures.total,
+        proceeds_micros=figures.proceeds,
+        quantity_micros=figures.quantity,
+        average_price_micros=figures.average_price,
+        probability_before_micros=figures.probability_before,
+        probability_after_micros=figures.probability_after,
+        slippage_bps=figures.slippage_bps,
+        payout_micros=figures.payout,
+        netted_micros=figures.netted,
+        valid_seq=event.seq - 1,
+        legs=order.fills,
+    )
 
 
 def book_message(

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from db_service.store import loading
+from db_service.store.shown import refused
 from engine.commands import AnyCommand
 from engine.refusals import Refusal
-from engine.state import MarketState, Order, ShardState
+from engine.state import MarketState, MarketStatus, Order, ShardState
 from order_service.requests import Answer, Audit, Done, KeyReused, Request, Seen, hash_of_request, keys_of
 from order_service.shard import Shard
 from order_service.watchers import Watchers
 from runtime.clock import Clock
-from runtime.errors import ApiError, ErrorCode, FieldError
+from runtime.errors import ApiError, ErrorCode
 from runtime.ids import uuid7
 from runtime.postgres import Pool
 
@@ -42,14 +43,15 @@ class Router:
     def new_id(self) -> str:
         return uuid7(self.clock.now_micros())
 
-    async def shard_of(self, market_id: str) -> Shard:
-        """The owned shard of a market. Raises MARKET_NOT_FOUND or NOT_SHARD_OWNER."""
+    async def shard_of(self, market_id: str, *, hidden_too: bool = False) -> Shard:
+        """The owned shard of a market. Raises MARKET_NOT_FOUND or NOT_SHARD_OWNER. That another process owns a market
+        which the public does not know is only told if `hidden_too`; here whoever asks it judges for himself."""
         for shard in self.owned.values():
             if market_id in shard.state.markets:
                 return shard
-        shard_id = await loading.shard_of_market(self.pool, market_id)
+        shard_id = await loading.shard_of_market(self.pool, market_id, hidden_too=hidden_too)
         if shard_id is None:
-            raise ApiError(ErrorCode.MARKET_NOT_FOUND, "There is no market with this id.")
+            raise ApiError(ErrorCode.MARKET_NOT_FOUND)
         if shard_id in self.owned:
             return self.owned[shard_id]
         raise await self.not_owner(shard_id)
@@ -122,19 +124,24 @@ class Router:
         """Waits for durability. Raises ApiError for every no."""
         answer = await self._answer(submitted)
         if isinstance(answer, Refusal):
-            raise _refused(answer)
+            raise refused(answer)
         if isinstance(answer, KeyReused):
             raise ApiError(ErrorCode.IDEMPOTENCY_KEY_REUSED, idempotency_key=answer.key)
         assert isinstance(answer, Done)
         return answer
 
-    async def read(self, market_id: str, look: Callable[[MarketState], Any]) -> Any:
-        """What `look` returns from the live market, true for durable state. Raises MARKET_NOT_FOUND."""
-        shard = await self.shard_of(market_id)
+    async def read(
+        self, market_id: str, look: Callable[[MarketState], Any], *, hidden_too: bool = False
+    ) -> Any:
+        """What `look` returns from the live market, true for durable state; unless `hidden_too`, one that the public
+        knows of. Raises MARKET_NOT_FOUND."""
+        shard = await self.shard_of(market_id, hidden_too=hidden_too)
 
         def at_market(state: ShardState) -> Any:
             market = state.markets.get(market_id)
-            return None if market is None else look(market)
+            if market is None or (_is_hidden(market) and not hidden_too):
+                return None
+            return look(market)
 
         value = await self.read_shard(shard, at_market)
         if value is None:
@@ -159,9 +166,7 @@ class Router:
             raise
 
 
-def _refused(refusal: Refusal) -> ApiError:
-    """The same code and figures; the field it is about, if it names one."""
-    details: dict[str, Any] = dict(refusal.details)
-    name = details.get("field")
-    fields = [FieldError(f"/{name}", refusal.message)] if name else []
-    return ApiError(ErrorCode[refusal.code], refusal.message, fields=fields, **details)
+def _is_hidden(state: MarketState) -> bool:
+    """A DRAFT or a withdrawn one; and a system stream is no market at all."""
+    market = state.market
+    return market.status is MarketStatus.DRAFT or market.reason == "DELETED" or not market.question

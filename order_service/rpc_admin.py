@@ -14,7 +14,7 @@ from engine.replay import market_values
 from engine.settlement import payout_of, unpaid_holders
 from engine.state import Market, MarketState, ShardState
 from order_service import parse
-from order_service.access import admin
+from order_service.access import admin, is_admin
 from order_service.limits import CallerLimits
 from order_service.requests import Audit, Before, Done
 from order_service.routing import Router
@@ -141,7 +141,7 @@ class MarketAdminServicer:
         self, command: c.AnyCommand, request: Any, dry_run: bool = False, reason: str = ""
     ) -> tuple[common_pb2.Market, Done, _Glimpse]:
         key = parse.a_key(request.idempotency_key)
-        shard = await self._router.shard_of(command.market_id)
+        shard = await self._router.shard_of(command.market_id, hidden_too=True)
         done = await self._router.done(
             self._router.submit(
                 shard,
@@ -261,10 +261,11 @@ class PointsServicer:
 
 
 class ShardServicer:
-    """Who owns what; anybody may ask."""
+    """Who owns what; anybody may ask, of markets that he may know of."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, verifier: TokenVerifier) -> None:
         self._router = router
+        self._verifier = verifier
 
     async def ListShards(
         self, request: order_pb2.ListShardsRequest, context: Any
@@ -272,7 +273,8 @@ class ShardServicer:
         market_shard = -1
         if request.market_id:
             market_id = parse.an_id("market_id", request.market_id)
-            found = await loading.shard_of_market(self._router.pool, market_id)
+            hidden_too = await is_admin(self._verifier, context)
+            found = await loading.shard_of_market(self._router.pool, market_id, hidden_too=hidden_too)
             if found is None:
                 raise ApiError(ErrorCode.MARKET_NOT_FOUND)
             market_shard = found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from db_service.store.shown import market_message, order_message
 from engine import commands as c
 from engine.answers import order_answer
-from engine.state import MarketState, MarketStatus, Order, ShardState
+from engine.state import MarketState, Order, ShardState
 from order_service import parse, render
-from order_service.access import is_admin, reader, trader
+from order_service.access import is_admin, reader, sees_hidden, trader
 from order_service.limits import CallerLimits, bucket_of_order
 from order_service.requests import Before, Done
 from order_service.routing import Router, Submitted
@@ -195,7 +196,8 @@ class OrderServicer:
                 return ApiError(ErrorCode.ORDER_NOT_FOUND)
             return order_message(order)
 
-        return order_pb2.GetOrderResponse(order=await self._router.read(market_id, look))
+        order = await self._router.read(market_id, look, hidden_too=sees_hidden(caller))
+        return order_pb2.GetOrderResponse(order=order)
 
     async def ListOpenOrders(
         self, request: order_pb2.ListOpenOrdersRequest, context: Any
@@ -207,33 +209,34 @@ class OrderServicer:
             return [order_message(order) for order in sorted(orders, key=_newest_first)]
 
         market_id = parse.an_id("market_id", request.market_id)
-        return order_pb2.ListOpenOrdersResponse(orders=await self._router.read(market_id, look))
+        orders = await self._router.read(market_id, look, hidden_too=sees_hidden(caller))
+        return order_pb2.ListOpenOrdersResponse(orders=orders)
 
     async def GetBook(self, request: order_pb2.GetBookRequest, context: Any) -> order_pb2.GetBookResponse:
-        look = await self._book_look(request, context)
-        book: order_pb2.GetBookResponse = await self._router.read(request.market_id, look)
+        admin = await is_admin(self._verifier, context)
+        look = await self._book_look(request, admin)
+        book: order_pb2.GetBookResponse = await self._router.read(request.market_id, look, hidden_too=admin)
         return book
 
     async def WatchBook(
         self, request: order_pb2.WatchBookRequest, context: Any
     ) -> AsyncIterator[order_pb2.WatchBookResponse]:
-        look = await self._book_look(request, context)
-        async for message in watch_book(self._router, request.market_id, look):
+        admin = await is_admin(self._verifier, context)
+        look = await self._book_look(request, admin)
+        read = partial(self._router.read, request.market_id, look, hidden_too=admin)
+        async for message in watch_book(self._router.watchers, request.market_id, read):
             yield message
 
     async def _book_look(
-        self, request: order_pb2.GetBookRequest | order_pb2.WatchBookRequest, context: Any
-    ) -> Callable[[MarketState], order_pb2.GetBookResponse | ApiError]:
+        self, request: order_pb2.GetBookRequest | order_pb2.WatchBookRequest, admin: bool
+    ) -> Callable[[MarketState], order_pb2.GetBookResponse]:
         """What renders the book that was asked for."""
-        admin = await is_admin(self._verifier, context)
         market_id = parse.an_id("market_id", request.market_id)
-        shard = await self._router.shard_of(market_id)
+        shard = await self._router.shard_of(market_id, hidden_too=admin)
         if not 0 <= request.depth <= 1_000:
             raise parse.bad_field("depth", "must be between 0 and 1,000")
 
-        def look(market: MarketState) -> order_pb2.GetBookResponse | ApiError:
-            if _is_hidden(market) and not admin:
-                return ApiError(ErrorCode.MARKET_NOT_FOUND)
+        def look(market: MarketState) -> order_pb2.GetBookResponse:
             return render.book_message(
                 market,
                 depth=request.depth,
@@ -248,15 +251,14 @@ class OrderServicer:
     ) -> order_pb2.GetMarketResponse:
         admin = await is_admin(self._verifier, context)
         market_id = parse.an_id("market_id", request.market_id)
-        shard = await self._router.shard_of(market_id)
+        shard = await self._router.shard_of(market_id, hidden_too=admin)
 
-        def look(state: MarketState) -> common_pb2.Market | ApiError:
-            if _is_hidden(state) and not admin:
-                return ApiError(ErrorCode.MARKET_NOT_FOUND)
+        def look(state: MarketState) -> common_pb2.Market:
             market = state.market
             return market_message(market, seq=market.seq, shard=shard.shard_id, epoch=shard.writer.hold.epoch)
 
-        return order_pb2.GetMarketResponse(market=await self._router.read(market_id, look))
+        market = await self._router.read(market_id, look, hidden_too=admin)
+        return order_pb2.GetMarketResponse(market=market)
 
     async def _trader(self, context: Any, bucket: Bucket) -> Identity:
         """Who may trade, within the limits of the bucket."""
@@ -267,9 +269,3 @@ class OrderServicer:
 
 def _newest_first(order: Order) -> int:
     return -order.priority_seq
-
-
-def _is_hidden(state: MarketState) -> bool:
-    """A DRAFT or a withdrawn one; and a system stream is no market at all."""
-    market = state.market
-    return market.status is MarketStatus.DRAFT or market.reason == "DELETED" or not market.question

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final
 
-from engine.state import MarketState
-from order_service.routing import Router
+from order_service.watchers import Watchers
 from predmarket.order.v1 import order_pb2
 
 PACE_SECONDS: Final = 0.05
@@ -15,16 +14,16 @@ PACE_SECONDS: Final = 0.05
 
 
 async def watch_book(
-    router: Router, market_id: str, look: Callable[[MarketState], Any]
+    watchers: Watchers, market_id: str, read: Callable[[], Awaitable[order_pb2.GetBookResponse]]
 ) -> AsyncIterator[order_pb2.WatchBookResponse]:
-    """Without end; raises ApiError as soon as the market can no longer be read here."""
-    with router.watchers.watching(market_id) as waker:
-        sent: order_pb2.GetBookResponse = await router.read(market_id, look)
+    """Without end; raises ApiError as soon as the market can no longer be read here. `read` gives the live book."""
+    with watchers.watching(market_id) as waker:
+        sent = await read()
         yield _message(sent, None)
         while True:
             await waker.wait()
             waker.clear()
-            book: order_pb2.GetBookResponse = await router.read(market_id, look)
+            book = await read()
             if book.seq == sent.seq and book.epoch == sent.epoch:
                 continue
             # Not read again until the transport has taken it: what happens meanwhile is in the next difference.

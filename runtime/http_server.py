@@ -1,8 +1,17 @@
-"""An aiohttp application on a port, with the limits aiohttp leaves open set."""
+"""An aiohttp application on a port, with the limits aiohttp leaves open set, and aiohttp's own words kept from
+clients: what is no request, and what a handler lets through, is answered with a problem document too.
+"""
 
+import orjson
 from aiohttp import web
 
+from runtime.errors import ApiError, ErrorCode
+from runtime.logs import get_logger
 from runtime.ports import free_port
+from runtime.surprises import as_api_error
+from runtime.tracing import begin_request, current_trace_id
+
+log = get_logger(__name__)
 
 # How long a connection may stay without a whole request: between two, and for the first one's headers.
 IDLE_SECONDS = 30.0  # aiohttp's own default is an hour
@@ -24,9 +33,11 @@ class HttpServer:
         self.port = port or free_port(host)
         self._host = host
         self._grace_seconds = grace_seconds
-        self._runner = web.AppRunner(
+        self._runner = _Runner(
             app,
             access_log=None,
+            # What unpacks a body nobody asked for may be a bomb; who wants packed bodies unpacks them within a bound.
+            auto_decompress=False,
             keepalive_timeout=idle_seconds,
             max_field_size=HEADERS_MAX_BYTES,
             max_line_size=HEADERS_MAX_BYTES,
@@ -41,3 +52,46 @@ class HttpServer:
     async def stop(self) -> None:
         """Accept nothing new, let running requests end for the grace, then close the connections."""
         await self._runner.cleanup()
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp would answer with its exception's text, and log each time a stack that any client can cause."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500 and exc is not None:
+            error = as_api_error(exc)
+        else:
+            begin_request("no request", {}).end()
+            log.info("not a request of HTTP", peer=request.remote, error=type(exc).__name__)
+            error = ApiError(ErrorCode.MALFORMED_REQUEST)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        response = web.Response(
+            body=orjson.dumps(error.problem(current_trace_id())),
+            status=error.code.http_status,
+            content_type="application/problem+json",
+        )
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Makes our kind of connection."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    """aiohttp has no setting for the class of its server."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = _Server
+        return server

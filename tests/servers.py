@@ -1,11 +1,14 @@
 """What the fixtures of `conftest.py` hand out."""
 
 import asyncio
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.embedded import KafkaServer, PostgresServer
+from launcher.embedded import NatsServer, PostgresServer, RedisServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,29 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
-class Broker:
-    """A broker of the Kafka protocol. `server` None: somebody else's, which we do not stop."""
+class Servers:
+    """What all services need."""
 
-    bootstrap: str
-    server: KafkaServer | None
+    database: Database
+    nats: NatsServer
+    redis: RedisServer
+
+
+@contextmanager
+def embedded_servers() -> Iterator[Servers]:
+    """For a campaign of its own, outside pytest; stopped and deleted afterwards."""
+    with ExitStack() as stack:
+        folder = new_folder()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        postgres = PostgresServer(folder / "postgres")
+        redis = RedisServer(folder / "redis")
+        nats = NatsServer(folder / "nats")
+        stack.callback(postgres.delete)
+        for server in (postgres, redis, nats):
+            server.start()
+            stack.callback(server.stop)
+        make_migrated(postgres, "predmarket")
+        yield Servers(Database(postgres, "predmarket"), nats, redis)
 
 
 def new_folder() -> Path:

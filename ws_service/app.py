@@ -14,7 +14,7 @@ from ws_service.access import Access, api_key_of
 from ws_service.hub import Hub
 from ws_service.session import MESSAGE_MAX_BYTES, PROTOCOL, Session
 from ws_service.settings import WsSettings
-from ws_service.socket import CLOSE_TRY_LATER, Backlog, Socket, transport_of
+from ws_service.socket import CLOSE_INTERNAL, CLOSE_TRY_LATER, Backlog, Socket, transport_of
 
 PATH = "/ws/v1"
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -87,6 +87,10 @@ class Door:
         self._hub.add(socket)
         try:
             await Session(self._hub, self._access, socket, response, self._settings, self._clock).run()
+        except Exception as error:  # a defect of ours: the client is told to come back, and not left waiting
+            as_api_error(error)  # logs it
+            socket.close(CLOSE_INTERNAL, "internal error")
+            await socket.closed()
         finally:
             socket.gone()
             self._hub.remove(socket)

@@ -8,7 +8,6 @@ import orjson
 
 from runtime.clock import to_rfc3339
 from ws_service import frames
-from ws_service.book import BookMessage, Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +51,6 @@ EMPTY_IS_NULL = (
     "self_trade",
 )
 """Of an order: empty or 0 on the bus means that there is none, which is null for clients, as over REST."""
-
-
-def book_message(data: bytes) -> BookMessage:
-    """Raises ValueError, KeyError or TypeError."""
-    document = orjson.loads(data)
-    sides: dict[str, dict[int, int]] = {"bid": {}, "ask": {}}
-    for price, quantity, side in document["levels"]:
-        sides[side][int(price)] = int(quantity)
-    return BookMessage(
-        epoch=document["epoch"],
-        prev_seq=document["prev_seq"],
-        seq=document["seq"],
-        time=document["time"],
-        bids=sides["bid"],
-        asks=sides["ask"],
-        pool_yes_micros=document["pool"]["yes_micros"],
-        pool_no_micros=document["pool"]["no_micros"],
-        figures=Figures(
-            seq=document["seq"],
-            probability_micros=document["probability_micros"],
-            last_price_micros=document["last_price_micros"],
-            collateral_micros=document["collateral_micros"],
-        ),
-    )
 
 
 def trade_message(data: bytes) -> TradeMessage:

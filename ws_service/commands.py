@@ -13,7 +13,9 @@ TICKET_MAX_CHARACTERS = 200
 DEPTH_MAX = 1_000
 USER_SEQ_MAX = 2**63 - 1
 FOR_EVERY_MARKET = frozenset({"ticker", "status"})
-Id = int | Annotated[str, msgspec.Meta(max_length=64)] | None
+ID_MAX = 2**53 - 1
+Id = Annotated[int, msgspec.Meta(ge=-ID_MAX, le=ID_MAX)] | Annotated[str, msgspec.Meta(max_length=64)] | None
+"""It comes back in the answer: an integer that every client can read."""
 Channel = Literal["book", "trades", "ticker", "status", "user"]
 MarketIds = Annotated[list[str], msgspec.Meta(max_length=MARKETS_PER_COMMAND_MAX)]
 Depth = Annotated[int, msgspec.Meta(ge=1, le=DEPTH_MAX)] | None

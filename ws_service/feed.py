@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.published_book import Book, BookMessage, Figures
 from runtime.errors import ApiError, ErrorCode
 from runtime.logs import get_logger
 from ws_service import frames
-from ws_service.book import Book, BookMessage, Figures
 from ws_service.bus_messages import TradeMessage
 from ws_service.fan_out import in_slices
 from ws_service.metrics import FRAMES, REFETCHES

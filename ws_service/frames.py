@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
+from engine.published_book import Book, Delta
 from runtime.clock import to_rfc3339
 from runtime.errors import ApiError
-from ws_service.book import Book, Delta
 
 TEXT = 0x81  # FIN and opcode 1
 PING = 0x89

@@ -7,12 +7,13 @@ from datetime import timedelta
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
+from engine.published_book import book_message
 from runtime.clock import Clock, to_rfc3339
 from runtime.errors import ApiError, ErrorCode
 from runtime.logs import get_logger
 from ws_service import frames
 from ws_service.bus_handlers import listen
-from ws_service.bus_messages import book_message, status_message, trade_message, user_message
+from ws_service.bus_messages import status_message, trade_message, user_message
 from ws_service.fan_out import slices
 from ws_service.feed import MarketFeed
 from ws_service.feeds import Feeds

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -24,13 +25,14 @@ from ws_service.commands import (
     command_of,
     id_of,
 )
-from ws_service.hub import Hub
+from ws_service.hub import Begin, Hub
 from ws_service.settings import WsSettings
 from ws_service.socket import CLOSE_POLICY, CLOSE_RATE_LIMITED, Socket
 
 PROTOCOL = "predmarket.v1.json"
 MESSAGE_MAX_BYTES = 32 * 1024
 RATE_WINDOW_SECONDS = 1.0
+PREPARED_AT_ONCE = 16
 MICROS_PER_SECOND = 1_000_000
 
 
@@ -116,18 +118,31 @@ class Session:
             if (command.channel, market_id) not in self._socket.subscriptions
         ]
         self._check_room(len(wanted))
-        outcomes = await asyncio.gather(
-            *(self._hub.prepare(command.channel, market_id) for market_id in wanted), return_exceptions=True
-        )
-        refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        begins = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-        if refusals:
+        begins, refusal = await self._prepared(command.channel, wanted)
+        if refusal is not None:
             for begin in begins:
                 begin(None)
-            raise refusals[0]
+            raise refusal
         self._say("subscribed", command.id, channel=command.channel, market_ids=command.market_ids)
         for begin in begins:
             begin(self._socket)
+
+    async def _prepared(
+        self, channel: str, market_ids: Sequence[str]
+    ) -> tuple[list[Begin], BaseException | None]:
+        """A few at once, so that others get their turn; up to the first few of which one is refused, so that names of
+        nothing cost little."""
+        begins: list[Begin] = []
+        for start in range(0, len(market_ids), PREPARED_AT_ONCE):
+            part = market_ids[start : start + PREPARED_AT_ONCE]
+            outcomes = await asyncio.gather(
+                *(self._hub.prepare(channel, market_id) for market_id in part), return_exceptions=True
+            )
+            begins += [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+            refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            if refusals:
+                return begins, refusals[0]
+        return begins, None
 
     async def _subscribe_user(self, command: Subscribe) -> None:
         """The own events; who follows them already begins anew where it says."""

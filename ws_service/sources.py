@@ -5,12 +5,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from engine.published_book import Book, Figures
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.clock import to_rfc3339
 from runtime.errors import ApiError, ErrorCode
 from runtime.logs import get_logger
 from runtime.order_shards import OrderShards
-from ws_service.book import Book, Figures
 from ws_service.bus_messages import (
     StatusMessage,
     TradeMessage,
@@ -63,6 +63,8 @@ class Sources:
             probability_micros=found.market.probability_micros,
             last_price_micros=found.market.last_price_micros,
             collateral_micros=found.market.collateral_micros,
+            volume_micros=found.market.volume_micros,
+            status=found.market.status,
         )
         return Loaded(book, answer.last_trade_seq, figures)
 

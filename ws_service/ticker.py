@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from engine.published_book import Book, Figures
 from runtime.clock import to_rfc3339
-from ws_service.book import Book, Figures
 
 
 def ticker(market_id: str, book: Book, figures: Figures) -> dict[str, Any]:

@@ -37,10 +37,14 @@ class AllTickers:
     async def listen(self) -> None:
         """Before a socket follows; then `follow` or `let_go`."""
         self._pins += 1
-        async with self._subscribing:
-            if self._subscription is None:
-                self._subscription = await self._bus.subscribe(SUBJECT, cb=self._on_book)
-                await self._bus.flush()
+        try:
+            async with self._subscribing:
+                if self._subscription is None:
+                    self._subscription = await self._bus.subscribe(SUBJECT, cb=self._on_book)
+                    await self._bus.flush()
+        except BaseException:
+            self._pins -= 1
+            raise
 
     def follow(self, socket: Socket) -> None:
         self.sockets.add(socket)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Final
 
-from analytics.clickhouse import ClickHouseAway
 from analytics.ingest.catch_up import CatchUp
 from analytics.ingest.rows import Message, read
 from analytics.ingest.writer import Writer
@@ -28,8 +28,16 @@ RETRY_SECONDS: Final = 0.5
 WRITER_LOCK: Final = 7305202
 """Advisory lock in PostgreSQL of the one process that writes."""
 
-NOT_NOW: Final[tuple[type[BaseException], ...]] = (ClickHouseAway, *AWAY)
-RETRIED: Final[tuple[type[BaseException], ...]] = (TopicsAway, *NOT_NOW)
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How this process stands."""
+
+    is_writer: bool
+    is_clickhouse_there: bool
+    """Whether the last attempt to write succeeded."""
+    has_caught_up: bool
+    """Whether, since it became the writer, everything that PostgreSQL had was written."""
 
 
 class Follower:
@@ -55,20 +63,22 @@ class Follower:
         self._clock = clock
         self._interval_seconds = interval_seconds
         self._compare_seconds = compare_seconds
-        self.is_writer = False
-        self.has_caught_up = False
-        """Whether, since it became the writer, everything that PostgreSQL had was written."""
+        self._is_writer = False
+        self._has_caught_up = False
+
+    def standing(self) -> Standing:
+        return Standing(self._is_writer, self._writer.is_clickhouse_there, self._has_caught_up)
 
     async def run(self) -> None:
-        """For ever."""
+        """For ever; ClickHouse away is one of the things that are AWAY."""
         while True:
             try:
                 await self._as_writer()
-            except* RETRIED as group:
+            except* AWAY as group:
                 error = group.exceptions[0]
                 log.warning("ingest begins anew", error=f"{type(error).__name__}: {error}"[:300])
             finally:
-                self.is_writer = self.has_caught_up = False
+                self._is_writer = self._has_caught_up = False
                 IS_WRITER.set(0)
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -78,7 +88,7 @@ class Follower:
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
                 await asyncio.sleep(WAIT_SECONDS)
-            self.is_writer = True
+            self._is_writer = True
             IS_WRITER.set(1)
             async with asyncio.TaskGroup() as tasks:
                 for topic in Topic:
@@ -91,18 +101,21 @@ class Follower:
             connection.terminate()
 
     async def _follow(self, topic: Topic) -> None:
-        async with self._open_reader(topic) as reader:
-            while True:
-                try:
-                    batch = await reader.next_batch(most=BATCH_MAX, wait_seconds=WAIT_SECONDS)
-                    BEHIND.labels(topic).set(await reader.behind())
-                except TopicsAway as error:
-                    log.warning("topic away", topic=topic, error=str(error)[:300])
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                if batch.messages:
-                    await self._write(topic, reader, batch)
-                    await asyncio.sleep(self._interval_seconds)
+        while True:
+            try:
+                async with self._open_reader(topic) as reader:
+                    await self._read(topic, reader)
+            except TopicsAway as error:
+                log.warning("topic away", topic=topic, error=str(error)[:300])
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self, topic: Topic, reader: TopicReader) -> None:
+        while True:
+            batch = await reader.next_batch(most=BATCH_MAX, wait_seconds=WAIT_SECONDS)
+            if batch.messages:
+                await self._write(topic, reader, batch)
+                BEHIND.labels(topic).set(await reader.behind())
+                await asyncio.sleep(self._interval_seconds)
 
     async def _write(self, topic: Topic, reader: TopicReader, batch: Batch) -> None:
         """Until it is written, however long that takes: the batch is kept, and nothing more is read meanwhile."""
@@ -111,7 +124,7 @@ class Follower:
             try:
                 await self._writer.take(topic, messages)
                 break
-            except NOT_NOW as error:
+            except AWAY as error:
                 log.warning("cannot write yet", topic=topic, error=f"{type(error).__name__}: {error}"[:300])
                 await asyncio.sleep(RETRY_SECONDS)
         if messages:
@@ -125,7 +138,7 @@ class Follower:
 
     async def _compare(self) -> None:
         await self._until_written(self._catch_up.all)
-        self.has_caught_up = True
+        self._has_caught_up = True
         while True:
             await asyncio.sleep(self._compare_seconds)
             if fetched := await self._until_written(self._catch_up.stuck):
@@ -135,7 +148,7 @@ class Follower:
         while True:
             try:
                 return await work()
-            except NOT_NOW as error:
+            except AWAY as error:
                 log.warning("cannot compare yet", error=f"{type(error).__name__}: {error}"[:300])
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 INTEGER_MAX = 2**63 - 1
 
@@ -18,8 +19,10 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_open)
 
 
-Micros = Annotated[int, Field(ge=-INTEGER_MAX, le=INTEGER_MAX, json_schema_extra={"format": "int64"})]
-Count = Annotated[int, Field(ge=0, le=INTEGER_MAX, json_schema_extra={"format": "int64"})]
+# Shown where the documents make an answer up: without it readers print the largest there is.
+_INTEGER: JsonDict = {"format": "int64", "examples": [1_000_000]}
+Micros = Annotated[int, Field(ge=-INTEGER_MAX, le=INTEGER_MAX, json_schema_extra=_INTEGER)]
+Count = Annotated[int, Field(ge=0, le=INTEGER_MAX, json_schema_extra=_INTEGER)]
 Id = Annotated[
     str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", json_schema_extra={"format": "uuid"})
 ]

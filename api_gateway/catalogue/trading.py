@@ -79,7 +79,8 @@ def _placing() -> list[Route]:
             cost=trading.batch_cost,
             summary="Places up to 50 orders",
             description="Each is answered on its own, at its place; one that is refused spoils no other. The key of "
-            "item i is the request's with `:i`, unless the item has a `client_order_id`.",
+            "item i is the request's with `:i`, unless the item has a `client_order_id`, so each item is a replay or "
+            "another body by itself; the answer is when all are.",
             body=models.Batch,
             answers={200: answers.BatchResults},
             errors=KEY,

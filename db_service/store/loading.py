@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from db_service.store.objects import Row, market_of, order_of, position_of
 from db_service.store.tables import MARKET_COLUMNS, ORDER_COLUMNS, ORDER_IDENTITY, POSITION_COLUMNS
 from engine.commands import system_stream_id
 from engine.core import is_system_stream, system_stream
-from engine.events import Event
-from engine.replay import new_order
 from engine.state import MarketState, Order, ShardState
 from runtime.postgres import Connection, Pool
 
@@ -66,22 +64,6 @@ async def load_orders(connection: Connection | Pool, order_ids: Sequence[str]) -
     return [order_of(row) for row in rows]
 
 
-async def orders_of(connection: Connection | Pool, events: Sequence[Event]) -> Mapping[str, Order]:
-    """Every order these events changed: what never changes of it."""
-    known: dict[str, Order] = {}
-    wanted: set[str] = set()
-    for event in events:
-        if event.effects.new_order is not None:
-            order = new_order(event)
-            known[order.order_id] = order
-        wanted.update(order.order_id for order in event.effects.orders)
-    missing = sorted(wanted - set(known))
-    if missing:
-        for order in await load_orders(connection, missing):
-            known[order.order_id] = order
-    return known
-
-
 async def load_last_trades(connection: Connection, shard_id: int) -> dict[str, int]:
     """The number of the last event with trades, of each market that has one."""
     rows = await connection.fetch(
@@ -90,10 +72,15 @@ async def load_last_trades(connection: Connection, shard_id: int) -> dict[str, i
     return {str(row["market_id"]): row["last_trade_seq"] for row in rows}
 
 
-async def shard_of_market(connection: Connection | Pool, market_id: str) -> int | None:
-    """None: there is no such market."""
+async def shard_of_market(connection: Connection | Pool, market_id: str, *, hidden_too: bool) -> int | None:
+    """None: there is no such market; or, unless `hidden_too`, none that the public may know of."""
     shard_id: int | None = await connection.fetchval(
-        "SELECT shard_id FROM markets WHERE market_id = $1", market_id
+        """
+        SELECT shard_id FROM markets
+        WHERE market_id = $1 AND ($2 OR (status <> 'DRAFT' AND reason <> 'DELETED' AND question <> ''))
+        """,
+        market_id,
+        hidden_too,
     )
     return shard_id
 

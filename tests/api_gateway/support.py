@@ -27,6 +27,7 @@ from runtime.ports import free_port
 from runtime.settings import ServiceSettings
 from tests.api_gateway import contract
 from tests.auth_service.support import PASSWORD, run_auth
+from tests.processes import SIDE_BY_SIDE, side_by_side
 from tests.servers import Database
 from ws_service.settings import WsSettings
 
@@ -112,12 +113,15 @@ class Suite:
     """Of every gateway."""
     mail_folder: Path = Path()
     """Where auth_service writes its mails."""
+    of_gateways: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of a gateway: for one more process."""
 
     def nobody(self) -> User:
         return User(self.http, self.url)
 
     async def user(self, name: str, password: str = PASSWORD) -> User:
-        user = User(self.http, self.url, f"{name}@example.org")
+        """A new one, whoever else is called so."""
+        user = User(self.http, self.url, f"{name}-{uuid.uuid4().hex[:8]}@example.org")
         answer = await user.post("/v1/auth/register", {"email": user.email, "password": password})
         user.token, user.user_id = answer["access_token"], answer["user"]["user_id"]
         return user
@@ -134,7 +138,7 @@ class Suite:
 
     async def admin(self) -> User:
         """A user whom the database says to be an administrator."""
-        admin = await self.user(f"admin-{uuid.uuid4().hex[:8]}")
+        admin = await self.user("admin")
         connection = await asyncpg.connect(self.database.superuser_url)
         await connection.execute(
             "UPDATE users SET role = 'admin' WHERE user_id = $1", uuid.UUID(admin.user_id)
@@ -162,9 +166,11 @@ async def run_suite(
     all_settings: Mapping[str, Any] | None = None,
     gateways: int = 1,
 ) -> AsyncIterator[Suite]:
-    """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too."""
+    """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too. With
+    SIDE_BY_SIDE=2 in the environment two processes of ws_service, and of api_gateway unless `gateways` is given."""
     order_port, db_port, ws_port = (free_port() for _ in range(3))
     http_ports = [free_port() for _ in range(gateways)]
+    gateways_apart, sockets_apart = gateways == 1 and SIDE_BY_SIDE > 1, SIDE_BY_SIDE > 1
     orders, ws_url = f"127.0.0.1:{order_port}", f"ws://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
         mail_folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -184,6 +190,7 @@ async def run_suite(
             "order_grpc": orders,
             **(all_settings or {}),
         }
+        of_gateways = {"db_grpc": f"127.0.0.1:{db_port}", "ws_url": ws_url}
         plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [
             (
                 "order_service",
@@ -202,22 +209,35 @@ async def run_suite(
                     "api_gateway",
                     api_gateway.process.serve,
                     GatewaySettings,
-                    {"db_grpc": f"127.0.0.1:{db_port}", "http_port": http_port, "ws_url": ws_url},
+                    {**of_gateways, "http_port": http_port},
                 )
                 for http_port in http_ports
+                if not gateways_apart
             ),
-            ("ws_service", ws_service.process.serve, WsSettings, {"http_port": ws_port}),
         ]
+        if not sockets_apart:
+            plan.append(("ws_service", ws_service.process.serve, WsSettings, {"http_port": ws_port}))
         for name, serve, settings_class, own in plan:
             settings = settings_class(**{**shared, **own})
             inner = await stack.enter_async_context(AsyncExitStack())
             process = Process(name, settings, inner, OpsServer(host="127.0.0.1", port=0))
             await serve(process, settings)
             await process.set_ready(True)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
+        if sockets_apart:
+            await stack.enter_async_context(side_by_side("ws_service", shared, SIDE_BY_SIDE, ws_port))
+        if gateways_apart:
+            settings_apart = {**shared, **of_gateways}
+            await stack.enter_async_context(
+                side_by_side("api_gateway", settings_apart, SIDE_BY_SIDE, http_ports[0])
+            )
+        # A connection for each request, where each connection goes to the next process.
+        connector = aiohttp.TCPConnector(force_close=gateways_apart)
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         await _until_founded(database)
         urls = [f"http://127.0.0.1:{http_port}" for http_port in http_ports]
-        yield Suite(urls[0], ws_url, http, database, orders, shared, urls, mail_folder)
+        yield Suite(
+            urls[0], ws_url, http, database, orders, shared, urls, mail_folder, {**shared, **of_gateways}
+        )
 
 
 async def _until_founded(database: Database) -> None:

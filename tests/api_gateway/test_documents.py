@@ -4,6 +4,8 @@ import asyncio
 import os
 import re
 import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,7 +81,7 @@ async def test_a_browser_shows_the_documents(suite: Suite, tmp_path: Any) -> Non
 
 
 async def test_the_first_steps_work_as_printed(suite: Suite, admin: User) -> None:
-    await open_market(admin)
+    await open_market(admin, initial_probability_micros=50_000)  # a bid waits here, too
     script = "\n".join(re.findall(r"```bash\n(.*?)```", WALKTHROUGH, re.DOTALL))
     process = await asyncio.create_subprocess_exec(
         "bash",
@@ -87,7 +89,7 @@ async def test_the_first_steps_work_as_printed(suite: Suite, admin: User) -> Non
         "pipefail",
         "-c",
         script + 'echo "ticket $TICKET key $API_KEY"',
-        env={**os.environ, "BASE": suite.url},
+        env={**os.environ, "BASE": suite.url, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -96,6 +98,9 @@ async def test_the_first_steps_work_as_printed(suite: Suite, admin: User) -> Non
     assert process.returncode == 0, text
     assert re.search(r"ticket [\w-]{43} key pmk_", text)
     assert '"status":"CANCELLED"' in text
+    for answer in ("subscribed", "book.snapshot"):
+        assert f'"type":"{answer}"' in text
+    assert '"type":"error"' not in text
 
 
 async def test_every_example_works_as_printed(suite: Suite, admin: User) -> None:

@@ -4,15 +4,19 @@ import asyncio
 import socket
 from typing import Any
 
+import pytest
+
 from tests.api_gateway.support import Suite, User, open_market
 from tests.auth_service.support import PASSWORD
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MARKET = "0190a000-0000-7000-8000-000000000001"
 
 
-async def test_accounts_from_first_to_last(suite: Suite) -> None:
-    ann = await suite.user("ann")
-    assert (await ann.get("/v1/me"))["email"] == "ann@example.org"
+async def test_accounts_from_first_to_last(shared_suite: Suite) -> None:
+    ann = await shared_suite.user("ann")
+    assert (await ann.get("/v1/me"))["email"] == ann.email
     renamed = await ann.ask("PATCH", "/v1/me", {"display_name": "Ann"})
     assert renamed.body["display_name"] == "Ann"
     login = await ann.post("/v1/auth/login", {"email": ann.email, "password": PASSWORD}, status=200)
@@ -29,8 +33,8 @@ async def test_accounts_from_first_to_last(suite: Suite) -> None:
     )
 
 
-async def test_who_may_call_what(suite: Suite) -> None:
-    ann, nobody = await suite.user("ann"), suite.nobody()
+async def test_who_may_call_what(shared_suite: Suite) -> None:
+    ann, nobody = await shared_suite.user("ann"), shared_suite.nobody()
     for path in ("/v1/me", "/v1/orders", "/v1/portfolio", "/v1/positions", "/v1/fills", "/v1/ledger"):
         reply = await nobody.ask("GET", path)
         assert (reply.status, reply.code) == (401, "UNAUTHENTICATED")
@@ -44,8 +48,8 @@ async def test_who_may_call_what(suite: Suite) -> None:
         assert reply.status == 401, token
 
 
-async def test_unknown_routes_are_denied(suite: Suite) -> None:
-    nobody = suite.nobody()
+async def test_unknown_routes_are_denied(shared_suite: Suite) -> None:
+    nobody = shared_suite.nobody()
     for path in (
         "/",
         "/v1",
@@ -63,15 +67,15 @@ async def test_unknown_routes_are_denied(suite: Suite) -> None:
     assert len(reply.body["trace_id"]) == 32
 
 
-async def test_ids_have_one_spelling(suite: Suite) -> None:
-    nobody = suite.nobody()
+async def test_ids_have_one_spelling(shared_suite: Suite) -> None:
+    nobody = shared_suite.nobody()
     for text in (MARKET, MARKET.upper(), "x", "%00", "1", "{" + MARKET + "}", "a" * 5_000):
         reply = await nobody.ask("GET", f"/v1/markets/{text}")
         assert (reply.status, reply.code) == (404, "MARKET_NOT_FOUND"), text
 
 
-async def test_bodies_are_read_strictly(suite: Suite) -> None:
-    ann = await suite.user("ann")
+async def test_bodies_are_read_strictly(shared_suite: Suite) -> None:
+    ann = await shared_suite.user("ann")
     cases: list[tuple[bytes, int]] = [
         (b'{"a": 1, "a": 1}', 400),
         (b'{"price_micros": NaN}', 400),
@@ -105,39 +109,39 @@ BAD_QUERIES = (
 )
 
 
-async def test_queries_are_read_strictly(suite: Suite) -> None:
-    ann = await suite.user("ann")
+async def test_queries_are_read_strictly(shared_suite: Suite) -> None:
+    ann = await shared_suite.user("ann")
     for query in BAD_QUERIES:
         for path in ("/v1/orders", "/v1/fills", "/v1/ledger", "/v1/positions", "/v1/markets"):
             reply = await ann.ask("GET", f"{path}?{query}")
             assert (reply.status, reply.code) == (422, "INVALID_ARGUMENT"), (path, query)
 
 
-async def test_an_idempotency_key_is_printable_and_short(suite: Suite) -> None:
-    ann = await suite.user("ann")
+async def test_an_idempotency_key_is_printable_and_short(shared_suite: Suite) -> None:
+    ann = await shared_suite.user("ann")
     for key in ("a b", "x" * 191, "é"):
         assert (await ann.ask("POST", "/v1/orders", {}, key=key)).status == 422, key
 
 
-async def test_public_reads_have_a_tag(suite: Suite, admin: User) -> None:
-    market = await open_market(admin)
-    nobody = suite.nobody()
+async def test_public_reads_have_a_tag(shared_suite: Suite, shared_admin: User) -> None:
+    market = await open_market(shared_admin)
+    nobody = shared_suite.nobody()
     for path in ("/v1/markets", f"/v1/markets/{market}", f"/v1/markets/{market}/book"):
         first = await nobody.ask("GET", path)
         again = await nobody.ask("GET", path, headers={"If-None-Match": first.headers["ETag"]})
         assert (first.status, again.status, again.body) == (200, 304, None)
-    assert "ETag" not in (await admin.ask("GET", "/v1/markets")).headers
+    assert "ETag" not in (await shared_admin.ask("GET", "/v1/markets")).headers
 
 
-async def test_the_system_routes(suite: Suite) -> None:
-    nobody = suite.nobody()
+async def test_the_system_routes(shared_suite: Suite) -> None:
+    nobody = shared_suite.nobody()
     assert (await nobody.get("/healthz"))["status"] == "ok"
     assert (await nobody.get("/version"))["api"] == "v1"
     assert (await nobody.get("/v1/time"))["time"].endswith("Z")
 
 
-async def test_raw_nonsense_gets_an_answer_or_a_closed_door(suite: Suite) -> None:
-    port = int(suite.url.rsplit(":", 1)[1])
+async def test_raw_nonsense_gets_an_answer_or_a_closed_door(shared_suite: Suite) -> None:
+    port = int(shared_suite.url.rsplit(":", 1)[1])
     texts = [
         b"\x00" * 100 + b"\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
@@ -146,7 +150,7 @@ async def test_raw_nonsense_gets_an_answer_or_a_closed_door(suite: Suite) -> Non
     for text in texts:
         answer = await asyncio.wait_for(_raw(port, text), 5)
         assert b" 500 " not in answer.split(b"\r\n")[0]
-    assert (await suite.nobody().get("/healthz"))["status"] == "ok"
+    assert (await shared_suite.nobody().get("/healthz"))["status"] == "ok"
 
 
 async def _raw(port: int, text: bytes) -> bytes:

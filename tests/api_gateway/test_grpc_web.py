@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api_gateway.grpc_web import EXPOSED_HEADERS
+from api_gateway.grpc_web import EXPOSED_HEADERS, STREAMS_PER_CALLER_MAX
 from api_gateway.grpc_web_methods import offered_methods
 from api_gateway.settings import RouteChoice
 from predmarket.auth.v1 import auth_pb2
@@ -253,4 +253,21 @@ async def test_a_client_that_goes_away_ends_its_stream_behind(suite: Suite, admi
         assert in_flight() >= 1
     async with asyncio.timeout(10):
         while in_flight():
+            await asyncio.sleep(0.05)
+
+
+async def test_nobody_has_all_streams(suite: Suite, admin: User) -> None:
+    market_id, ann = await open_market(admin), await suite.user("ann")
+    path, request = f"{ORDERS}/WatchBook", order_pb2.WatchBookRequest(market_id=market_id)
+    body, own = framed(request.SerializeToString()), {"Authorization": f"Bearer {ann.token}"}
+    async with aiohttp.ClientSession() as session:
+        for _ in range(STREAMS_PER_CALLER_MAX):
+            headers = {"Content-Type": BINARY, **own}
+            await (await session.post(suite.url + path, data=body, headers=headers)).content.readany()
+        refused = await ask(suite, path, request, ann)
+        assert refused.code == "OVERLOADED"
+        others = await ask(suite, path, request, await suite.user("bob"), grpc_timeout="300m")
+        assert others.messages
+    async with asyncio.timeout(10):
+        while not (await ask(suite, path, request, ann, grpc_timeout="300m")).messages:
             await asyncio.sleep(0.05)

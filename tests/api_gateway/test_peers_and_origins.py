@@ -24,6 +24,8 @@ def request_of(remote: str, **headers: str) -> web.Request:
         ("10.0.0.0/8", "10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
         ("10.0.0.0/8", "10.0.0.1", "", "10.0.0.1"),
         ("::1", "::1", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.0/8", "::ffff:10.0.0.1", "1.2.3.4", "1.2.3.4"),
+        ("10.0.0.0/8", "::ffff:9.9.9.9", "1.2.3.4", "::ffff:9.9.9.9"),
     ],
 )
 def test_an_address_is_the_last_that_no_trusted_proxy_stands_for(

@@ -34,8 +34,23 @@ class Shard:
         self._commit_seq = 0
         self._now = int(time.time() * 1_000_000)
 
+    def later(self, micros: int) -> None:
+        """Let time pass before the next command."""
+        self._now += micros
+
+    @property
+    def now(self) -> int:
+        """The time of the last event (micros)."""
+        return self._now
+
     async def do(self, command: c.AnyCommand) -> Event:
         """Apply, write, and return the event. A refusal fails the test."""
+        event = await self.tried(command)
+        assert event is not None, command
+        return event
+
+    async def tried(self, command: c.AnyCommand) -> Event | None:
+        """As `do`; None: refused, which leaves no trace."""
         self._now += 1_000
         async with self._connection.transaction():
             known = (await writes.read_moment(self._connection, payers(command), timeout=5)).balances
@@ -44,7 +59,8 @@ class Shard:
                 account = self.state.account(user_id)
                 account.available, account.locked = balance.available, balance.locked
             applied = self._engine.apply(command, now=self._now)
-            assert isinstance(applied, Applied), applied
+            if not isinstance(applied, Applied):
+                return None
             return await self._write(applied)
 
     async def _write(self, applied: Applied) -> Event:

@@ -74,3 +74,17 @@ def test_the_reason_of_a_withdrawn_draft_cannot_hide_a_decided_market() -> None:
 
 def test_a_market_is_not_closed_before_its_time() -> None:
     assert isinstance(opened().apply(c.PauseMarket(**IDS, reason="CLOSED"), now=NOW), Refusal)
+
+
+def test_a_market_that_is_paused_at_its_closing_time_closes_once() -> None:
+    engine, closes_at = opened(), NOW + 1
+    terms = c.MarketTerms(question="?", liquidity_micros=10**11, tick_micros=1_000, closes_at=closes_at)
+    accept(engine, c.EditMarket(**IDS, terms=terms))
+    accept(engine, c.PauseMarket(**IDS))
+    closing = c.PauseMarket(**IDS, reason="CLOSED")
+    assert isinstance(engine.apply(closing, now=NOW), Refusal)
+    assert isinstance(engine.apply(closing, now=closes_at), Applied)
+    assert engine.state.markets[MARKET].market.reason == "CLOSED"
+    again = engine.apply(closing, now=closes_at)
+    assert isinstance(again, Refusal)
+    assert again.code == "MARKET_NOT_ACTIVE"

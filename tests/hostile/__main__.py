@@ -5,18 +5,16 @@ Prints how many each door answered, by code; exits 1 when anything broke or told
 
 import argparse
 import asyncio
-import shutil
 import sys
-from contextlib import ExitStack
+from collections import Counter
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from launcher.embedded import NatsServer, PostgresServer, RedisServer
 from tests.api_gateway.support import UNLIMITED, run_suite
 from tests.hostile.campaign import Findings, prepare, throw_all
-from tests.servers import Database, make_migrated, new_folder
+from tests.servers import Servers, embedded_servers
 
 SHOWN_MAX = 20
 
@@ -28,33 +26,20 @@ def main() -> int:
     parser.add_argument("--seed", default="1")
     options = parser.parse_args()
     console = Console(width=140)
-    with ExitStack() as stack:
-        folder = new_folder()
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        postgres = PostgresServer(folder / "postgres")
-        redis = RedisServer(folder / "redis")
-        nats = NatsServer(folder / "nats")
-        stack.callback(postgres.delete)
-        for server in (postgres, redis, nats):
-            server.start()
-            stack.callback(server.stop)
-        make_migrated(postgres, "predmarket")
-        database = Database(postgres, "predmarket")
-        findings = asyncio.run(_run(database, nats.url, redis.url, options.count, options.seed, console))
+    with embedded_servers() as servers:
+        findings = asyncio.run(_run(servers, options.count, options.seed, console))
     _show(findings, options.seed, console)
     return 1 if findings.bad or findings.total < options.count else 0
 
 
-async def _run(
-    database: Database, nats_url: str, redis_url: str, count: int, seed: str, console: Console
-) -> Findings:
+async def _run(servers: Servers, count: int, seed: str, console: Console) -> Findings:
     settings = {
-        "redis_url": redis_url,
+        "redis_url": servers.redis.url,
         "messages_per_second": 10**6,
         "log_level": "ERROR",
         **dict.fromkeys(UNLIMITED, 10**9),
     }
-    async with run_suite(database, nats_url, all_settings=settings) as suite:
+    async with run_suite(servers.database, servers.nats.url, all_settings=settings) as suite:
         target = await prepare(suite)
         with Progress(console=console) as progress:
             task = progress.add_task("answered", total=count)
@@ -62,14 +47,18 @@ async def _run(
 
 
 def _show(findings: Findings, seed: str, console: Console) -> None:
-    table = Table("door", "thrown", "answered", "codes", title=f"hostile inputs, seed {seed}")
+    table = Table("door", "thrown", "answered", "codes", "turned away", title=f"hostile inputs, seed {seed}")
     for door, codes in findings.answered.items():
-        shown = ", ".join(f"{code} {number:,}" for code, number in codes.most_common())
-        table.add_row(door, f"{findings.thrown[door]:,}", f"{sum(codes.values()):,}", shown)
+        shown, away = _listed(codes), _listed(findings.turned_away[door])
+        table.add_row(door, f"{findings.thrown[door]:,}", f"{sum(codes.values()):,}", shown, away)
     console.print(table)
     for line in findings.bad[:SHOWN_MAX]:
         console.print(line, style="red", markup=False)
     console.print(f"{findings.total:,} answered, {len(findings.bad):,} broken")
+
+
+def _listed(codes: Counter[str]) -> str:
+    return ", ".join(f"{code} {number:,}" for code, number in codes.most_common())
 
 
 if __name__ == "__main__":

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.api_gateway.support import Suite, open_market
+import aiohttp
+
+from tests.api_gateway.support import POINT, Suite, User, open_market
 from tests.hostile.doors import DOORS, Door, Reply, Target
 
 WORKERS_PER_DOOR = 4
+MARKET_SECONDS = 2.0
 GIVE_UP_AFTER = 20
 """Inputs in a row that no handler answered: then the door is shut, which is a finding."""
 
@@ -21,10 +24,12 @@ FORBIDDEN = re.compile(
 
 @dataclass(slots=True)
 class Findings:
-    """What came back. `thrown` counts everything, `answered` what a handler answered, by door and code."""
+    """What came back. `thrown` counts everything, `answered` what a handler answered and `turned_away` what none saw,
+    by door and code."""
 
     thrown: Counter[str] = field(default_factory=Counter)
     answered: dict[str, Counter[str]] = field(default_factory=dict)
+    turned_away: dict[str, Counter[str]] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
 
     @property
@@ -33,11 +38,11 @@ class Findings:
 
 
 async def prepare(suite: Suite) -> Target:
-    """A market, a user and an administrator."""
+    """A market, a user and an administrator, and a bystander."""
     admin = await suite.admin()
-    market_id = await open_market(admin)
-    user = await suite.user("hostile")
-    return Target(suite, (user.token, user.token, user.token, admin.token), (market_id, user.user_id))
+    user, bystander = await suite.user("hostile"), await suite.user("bystander")
+    tokens = (user.token, user.token, user.token, admin.token)
+    return Target(suite, tokens, bystander.token, (await open_market(admin), bystander.user_id))
 
 
 async def throw_all(
@@ -46,6 +51,7 @@ async def throw_all(
     """Until each door has answered its share of `count`."""
     findings = Findings()
     share = -(-count // (len(DOORS) * WORKERS_PER_DOOR))
+    opening = asyncio.create_task(_keep_a_market_open(target))
     await asyncio.gather(
         *(
             _worker(make(target), share, random.Random(f"{seed}:{make.name}:{number}"), findings, on_answer)
@@ -53,26 +59,44 @@ async def throw_all(
             for number in range(WORKERS_PER_DOOR)
         )
     )
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
     return findings
+
+
+async def _keep_a_market_open(target: Target) -> None:
+    """The administrator among the throwers may pause, resolve or cancel any: a new one takes its place."""
+    admin = User(target.suite.http, target.suite.url, token=target.tokens[-1])
+    while True:
+        await asyncio.sleep(MARKET_SECONDS)
+        target.ids = (await open_market(admin, liquidity_micros=10 * POINT), *target.ids[1:])
 
 
 async def _worker(
     door: Door, share: int, chance: random.Random, findings: Findings, on_answer: Callable[[], None]
 ) -> None:
     codes = findings.answered.setdefault(door.name, Counter())
+    turned_away = findings.turned_away.setdefault(door.name, Counter())
     answered = silent = 0
     while answered < share and silent < GIVE_UP_AFTER:
         findings.thrown[door.name] += 1
-        reply = await door.throw(chance)
+        try:
+            reply = await door.throw(chance)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            findings.bad.append(f"{door.name}: left without an answer ({type(error).__name__})")
+            reply = Reply("")
         if not reply.code:
             silent += 1
             _judge(door, reply, findings)
             continue
         silent = 0
+        _judge(door, reply, findings)
+        if reply.code in door.turned_away:
+            turned_away[reply.code] += 1
+            continue
         answered += 1
         codes[reply.code] += 1
         on_answer()
-        _judge(door, reply, findings)
     if answered < share:
         findings.bad.append(f"{door.name}: {silent} inputs in a row without an answer")
     await door.close()

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +20,17 @@ from runtime.grpc_client import open_channel
 from tests.api_gateway.grpc_web_client import BINARY, TEXT, framed, parse
 from tests.api_gateway.support import Suite
 from tests.hostile import values
+
+ENDS_SESSIONS = (
+    "logout",
+    "DELETE /v1/sessions",
+    "/suspend",
+    "LogOut",
+    "RevokeSession",
+    "RevokeOther",
+    "SuspendUser",
+)
+"""What would lock the campaign out: thrown with the credential of somebody else, who soon has none."""
 
 SLOW = ("Register", "LogIn", "ChangePassword", "ResetPassword", "ForgotPassword", "/auth/", "/password")
 """What hashes passwords: thrown at seldom, because it answers at the pace of hashing."""
@@ -35,20 +47,28 @@ class Reply:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """What is thrown at, and with what."""
 
     suite: Suite
     tokens: Sequence[str]
+    bystander: str
+    """The token of an account that nobody minds losing."""
     ids: Sequence[str]
-    """Of things that are there."""
+    """Of things that are there: a market that is open, and the bystander."""
+
+    def credential(self, chance: random.Random, called: str) -> str | None:
+        """An `Authorization` for a route or method."""
+        ends = any(part in called for part in ENDS_SESSIONS)
+        return values.credential(chance, (self.bystander,) if ends else self.tokens)
 
 
 class Door(Protocol):
-    """One worker's own."""
+    """One worker's own. `turned_away`: codes of what was refused before a handler saw it."""
 
     name: str
+    turned_away: frozenset[str]
 
     async def throw(self, chance: random.Random) -> Reply: ...
 
@@ -59,6 +79,7 @@ class Rest:
     """Every route, with bodies, queries, keys and credentials of all kinds."""
 
     name = "REST"
+    turned_away = frozenset({"UNAUTHENTICATED", "UNSUPPORTED_MEDIA_TYPE", "PAYLOAD_TOO_LARGE"})
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -67,12 +88,12 @@ class Rest:
 
     async def throw(self, chance: random.Random) -> Reply:
         method, path = chance.choice(self._routes if chance.random() < 0.01 else self._quick)
+        authorization = self._target.credential(chance, f"{method} {path}")
         some_id = chance.choice([*self._target.ids, *values.UUIDS, "%00", "%ff", "a%2fb"])
         path = path.replace("{id}", some_id.replace("/", "%2f").replace("{", "%7b").replace("}", "%7d"))
         if "{" in path:
             path = path.replace("{", "").replace("}", "")
         headers = {"Content-Type": chance.choice(["application/json"] * 8 + ["text/plain", "x"])}
-        authorization = values.credential(chance, self._target.tokens)
         if authorization is not None:
             headers["Authorization"] = authorization
         if chance.random() < 0.7:
@@ -84,7 +105,10 @@ class Rest:
             method, self._target.suite.url + path, params=self._query(chance), data=body, headers=headers
         ) as response:
             text = await response.text(errors="replace")
-        return Reply(_rest_code(response.status, text), text if response.status >= 400 else "")
+        shown = text if response.status >= 400 else ""
+        if "X-Request-Id" not in response.headers:  # refused before there was a request
+            return Reply("", shown)
+        return Reply(_rest_code(response.status, text), shown)
 
     async def close(self) -> None: ...
 
@@ -129,6 +153,9 @@ class GrpcWeb:
     """Frames, encodings, time-outs, messages."""
 
     name = "gRPC-Web"
+    turned_away = frozenset(
+        {"UNAUTHENTICATED", "MALFORMED_REQUEST", "UNSUPPORTED_MEDIA_TYPE", "PAYLOAD_TOO_LARGE"}
+    )
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -147,7 +174,7 @@ class GrpcWeb:
         headers["grpc-timeout"] = "300m" if method.is_stream else "15S"
         if timeout is not None and not method.is_stream:
             headers["grpc-timeout"] = timeout
-        authorization = values.credential(chance, self._target.tokens)
+        authorization = self._target.credential(chance, method.name)
         if authorization is not None:
             headers["Authorization"] = authorization
         async with self._target.suite.http.post(
@@ -165,6 +192,7 @@ class Grpc:
     """The services' own ports: order_service, as bots reach it."""
 
     name = "gRPC"
+    turned_away = frozenset({"UNAUTHENTICATED", "MALFORMED_REQUEST"})
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -176,7 +204,7 @@ class Grpc:
         while not method.service.startswith("predmarket.order."):
             method, message = self._calls.next(chance)
         metadata = [("x-request-id", chance.choice(("ok", "x" * 200, "a b")))]
-        authorization = values.credential(chance, self._target.tokens)
+        authorization = self._target.credential(chance, method.name)
         if authorization is not None:
             metadata.append(("authorization", authorization))
         seconds = None if chance.random() < 0.03 else float(ANSWER_SECONDS)
@@ -200,6 +228,7 @@ class WebSocket:
     """Commands and junk on one socket, opened again when the server has had enough."""
 
     name = "WebSocket"
+    turned_away: frozenset[str] = frozenset()
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -214,13 +243,27 @@ class WebSocket:
         if chance.random() < 0.05:
             await self._socket.send_bytes(b"\xff\x00junk")
         else:
-            body = values.json_body(chance, self._command(chance))
+            command = self._command(chance)
+            # A good one now and then, so that there is something to follow, repeat and end.
+            body = (
+                json.dumps(command).encode() if chance.random() < 0.2 else values.json_body(chance, command)
+            )
             await self._socket.send_str(body.decode("utf-8", "replace"))
         return await self._answer(self._socket)
 
     async def close(self) -> None:
         if self._socket is not None:
             await self._socket.close()
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """A socket that has nothing to say is left."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                yield
+        except TimeoutError:
+            self._socket = None
+            raise
 
     def _command(self, chance: random.Random) -> dict[str, Any]:
         command = chance.choice(("subscribe", "unsubscribe", "snapshot", "auth", "list", "ping", "nothing"))
@@ -231,7 +274,7 @@ class WebSocket:
         return good | ({"ticket": "x" * 40} if command == "auth" else {})
 
     async def _answer(self, socket: aiohttp.ClientWebSocketResponse) -> Reply:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with self._in_time():
             while True:
                 message = await socket.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:
@@ -239,7 +282,7 @@ class WebSocket:
                 frame: Mapping[str, Any] = json.loads(message.data)
                 if frame["type"] == "error":
                     return Reply(str(frame["code"]), str(frame.get("message", "")))
-                if "id" in frame or frame["type"] in ("pong", "subscribed", "unsubscribed"):
+                if "id" in frame or frame["type"] == "book.snapshot":  # the only answer of `snapshot`
                     return Reply("OK")
 
 
@@ -252,7 +295,7 @@ def _rest_code(status: int, text: str) -> str:
     try:
         return str(json.loads(text)["code"])
     except (ValueError, KeyError, TypeError):
-        return "" if status == 400 else f"HTTP {status}"  # 400: refused before there was a request
+        return f"HTTP {status}"
 
 
 def _grpc_reply(error: grpc.aio.AioRpcError, method: Method) -> Reply:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,28 @@ def test_a_port_in_use_is_named(run: Run) -> None:
 def test_the_ledger_verifies_while_it_runs(run: Run) -> None:
     done = launcher("verify", "--data", str(run.data))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_first_steps_of_the_readme_run_as_printed(run: Run) -> None:
+    section = (ROOT / "README.md").read_text().split("## Try it")[1].split("### ")[0]
+    [script] = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    # The address and the folder are this run's; all else is as it stands.
+    script = script.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{run.port}")
+    script = script.replace(".data/admin.json", str(run.folder.admin_file))
+    script = script.replace("make verify", f"make verify DATA={run.data}")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PATH": path},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for text in ('"status":"OPEN"', '"status":"FILLED"', '"venue":"POOL"', '"venue":"BOOK"', '"asks":'):
+        assert text in done.stdout, text
+    assert '"code"' not in done.stdout
 
 
 def test_the_command_line_lists_the_markets(run: Run) -> None:

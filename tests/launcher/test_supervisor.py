@@ -165,6 +165,7 @@ def test_each_process_has_its_own_ports_and_its_own_role() -> None:
         "order_service-1",
         "order_service-2",
         "auth_service-1",
+        "market_service-1",
         "ws_service-1",
         "ws_service-2",
         "api_gateway-1",
@@ -182,6 +183,7 @@ def test_each_process_has_its_own_ports_and_its_own_role() -> None:
         "db_service": "pg://pm_db",
         "order_service": "pg://pm_order",
         "auth_service": "pg://pm_auth",
+        "market_service": "pg://pm_market",
         "ws_service": None,
         "api_gateway": None,
     }

@@ -38,8 +38,10 @@ def pause(market: Market, reason: str) -> Answer:
 
 
 def close(market: Market) -> Answer:
-    """What the job does at closes_at: pause, and release every order."""
-    pause(market, "CLOSED")
+    """What the job does at closes_at, also to a market that is paused: pause, and release every order."""
+    if (market.status, market.reason) == ("PAUSED", "CLOSED") or market.status not in ("ACTIVE", "PAUSED"):
+        raise Refused("MARKET_NOT_ACTIVE")
+    market.status, market.reason = "PAUSED", "CLOSED"
     return end_orders(market, list(market.orders), "CANCELLED", "MARKET_CLOSED")
 
 

@@ -13,12 +13,14 @@ import orjson
 import pytest
 
 from launcher.embedded import NatsServer
-from order_service.bus import ACK_SECONDS, Bus, publish
-from order_service.relay import RETRIED, streams
+from order_service.failpoints import FailPoints
+from order_service.messages import Message
+from order_service.relay import ACK_SECONDS, RETRIED, Bus, Relay, streams
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.bus import ensure_stream, open_bus
 from runtime.errors import ApiError, ErrorCode
+from runtime.postgres import open_pool
 from tests.order_service.support import (
     POINT,
     Client,
@@ -97,6 +99,24 @@ async def test_orders_expire_and_markets_close(client: Client) -> None:
     assert counts == {0, 1, 2}
     found = (await client.ask("GetMarket", order_pb2.GetMarketRequest(market_id=market), user)).market
     assert (found.status, found.reason) == ("PAUSED", "CLOSED")
+
+
+async def test_a_market_that_an_administrator_has_paused_closes_at_its_time_too(client: Client) -> None:
+    admin, user = new_user(), new_user()
+    market = await client.open_market(admin, closes_at=time.time_ns() // 1_000 + 1_500_000)
+    await client.grant(user)
+    order = (await client.ask("PlaceOrder", limit(market, 50, 10), user)).order
+    await client.admin("PauseMarket", order_pb2.PauseMarketRequest(market_id=market), admin)
+    open_orders = order_pb2.ListOpenOrdersRequest(market_id=market)
+    async with asyncio.timeout(15):
+        while (await client.ask("ListOpenOrders", open_orders, user)).orders:
+            await asyncio.sleep(0.05)
+    found = (await client.ask("GetMarket", order_pb2.GetMarketRequest(market_id=market), user)).market
+    assert (found.status, found.reason) == ("PAUSED", "CLOSED")
+    cancel = order_pb2.CancelOrderRequest(order_id=order.order_id)
+    with pytest.raises(ApiError) as refused:
+        await client.ask("CancelOrder", cancel, user)
+    assert refused.value.code is ErrorCode.ORDER_NOT_FOUND
 
 
 async def test_a_stream_of_commands_is_answered_in_order(client: Client) -> None:
@@ -196,20 +216,22 @@ async def test_a_restarted_database_is_found_again(
 
 
 async def test_a_pass_of_many_messages_ends_though_the_bus_is_killed_in_it(
-    private_nats: NatsServer,
+    private_nats: NatsServer, fresh_database: Database
 ) -> None:
     """nats-py waits without an end for acks that were lost with a connection, once four thousand are."""
     bus = Bus(private_nats.url, "test")
-    stream = await bus.stream()
-    for config in streams(1 << 28):
-        await ensure_stream(stream, config)
-    messages = [(f"user.{number}.events", f"{number}:1", b"x" * 400) for number in range(12_000)]
-    publishing = asyncio.create_task(publish(stream, messages))
-    await asyncio.sleep(0.2)
-    await asyncio.to_thread(private_nats.kill)
-    await asyncio.to_thread(private_nats.start)
-    done, _ = await asyncio.wait({publishing}, timeout=10 * ACK_SECONDS)
-    assert done, "it gave up, or all of it was acknowledged"
-    with suppress(*RETRIED):
-        publishing.result()
+    async with open_pool(fresh_database.url_for("pm_order"), name="test", min_size=1) as pool:
+        relay = Relay(pool=pool, bus=bus, shard_id=0, max_bytes=1 << 28, fail_points=FailPoints(""))
+        stream = await bus.stream()
+        for config in streams(1 << 28):
+            await ensure_stream(stream, config)
+        messages = [Message(f"user.{number}.events", f"{number}:1", b"x" * 400) for number in range(12_000)]
+        publishing = asyncio.create_task(relay.publish(stream, messages))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(private_nats.kill)
+        await asyncio.to_thread(private_nats.start)
+        done, _ = await asyncio.wait({publishing}, timeout=10 * ACK_SECONDS)
+        assert done, "it gave up, or all of it was acknowledged"
+        with suppress(*RETRIED):
+            publishing.result()
     await bus.close()

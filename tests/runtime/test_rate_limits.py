@@ -62,7 +62,7 @@ ASKED = st.lists(st.tuples(STEPS, st.floats(0, 1)), min_size=1, max_size=60)
 
 
 @given(limit=LIMITS, asked=ASKED, start=st.integers(0, MINUTE))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_window_holds_more_than_the_limit_and_none_is_refused_for_longer_than_a_part(
     redis_server: RedisServer, limit: Limit, asked: list[tuple[int, float]], start: int
 ) -> None:

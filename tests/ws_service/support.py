@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.js.api import StreamConfig
 from redis.asyncio import Redis
 
+from engine.published_book import checksum
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.bus import ensure_stream
@@ -25,14 +26,14 @@ from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
 from runtime.ports import free_port
 from tests.order_service.support import Issuer, run_issuer
+from tests.processes import SIDE_BY_SIDE, side_by_side
 from tests.ws_service.published import check_frame
-from ws_service.book import checksum
 from ws_service.process import serve
 from ws_service.session import PROTOCOL
 from ws_service.settings import WsSettings
 
 Frame = dict[str, Any]
-FIGURES = {"probability_micros": 500_000, "last_price_micros": 0, "collateral_micros": 0}
+FIGURES = {"probability_micros": 500_000, "last_price_micros": 0, "collateral_micros": 0, "volume_micros": 0}
 
 
 class Books(order_pb2_grpc.OrderServiceServicer, order_pb2_grpc.ShardServiceServicer):
@@ -99,7 +100,6 @@ class Live:
     url: str
     books: Books
     bus: Client
-    process: Process
     http: aiohttp.ClientSession
     stack: AsyncExitStack
     issuer: Issuer
@@ -227,7 +227,8 @@ class Reader:
 
 @asynccontextmanager
 async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
-    """The service as `python -m ws_service` wires it, in this loop."""
+    """The service as `python -m ws_service` wires it, in this loop; with SIDE_BY_SIDE=2 in the environment two
+    processes, and each connection comes to the next of them."""
     async with AsyncExitStack() as outer:
         books = Books()
         services = ["predmarket.order.v1.OrderService", "predmarket.order.v1.ShardService"]
@@ -242,21 +243,28 @@ async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
         issuer = await outer.enter_async_context(run_issuer())
         redis = Redis.from_url(servers.redis_url)
         outer.push_async_callback(redis.aclose)
-        fields = {
+        fields: dict[str, Any] = {
             "nats_url": servers.nats_url,
             "redis_url": servers.redis_url,
             "jwks_url": issuer.url,
             "order_grpc": books.address,
             "http_port": free_port(),
         }
-        settings = WsSettings(**{**fields, "goaway_spread_seconds": 0.1, **changes})
-        ops = OpsServer(host="127.0.0.1", port=0)
+        fields |= {"goaway_spread_seconds": 0.1, **changes}
         stack = await outer.enter_async_context(AsyncExitStack())
-        process = Process("ws_service", settings, stack, ops)
-        await serve(process, settings)
+        await _serve(stack, fields)
         http = await outer.enter_async_context(aiohttp.ClientSession())
-        url = f"http://127.0.0.1:{settings.http_port}/ws/v1"
-        yield Live(url, books, bus, process, http, stack, issuer, redis)
+        url = f"http://127.0.0.1:{fields['http_port']}/ws/v1"
+        yield Live(url, books, bus, http, stack, issuer, redis)
+
+
+async def _serve(stack: AsyncExitStack, fields: dict[str, Any]) -> None:
+    if SIDE_BY_SIDE > 1:
+        await stack.enter_async_context(side_by_side("ws_service", fields, SIDE_BY_SIDE, fields["http_port"]))
+        return
+    settings = WsSettings(**fields)
+    process = Process("ws_service", settings, stack, OpsServer(host="127.0.0.1", port=0))
+    await serve(process, settings)
 
 
 async def ensure_user_events(live: Live) -> None:

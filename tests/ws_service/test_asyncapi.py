@@ -7,11 +7,11 @@ import aiohttp
 import orjson
 import pytest
 
+from engine.published_book import checksum
 from runtime.error_codes import ErrorCode
 from tests.api_gateway.support import POINT, UNLIMITED, open_market, run_suite
 from tests.ws_service import published
 from ws_service import socket
-from ws_service.book import checksum
 from ws_service.commands import command_of
 from ws_service.session import MESSAGE_MAX_BYTES, PROTOCOL
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
+from engine.published_book import Book, BookMessage, Figures, book_message, checksum
 from ws_service import frames
-from ws_service.book import Book, BookMessage, Figures, checksum
-from ws_service.bus_messages import book_message, status_message, trade_message
+from ws_service.bus_messages import status_message, trade_message
 
-FIGURES = Figures(1, 500_000, 0, 0)
+FIGURES = Figures(1, 500_000, 0, 0, 0, "ACTIVE")
 MARKET = "0190a000-0000-7000-8000-000000000001"
 
 
@@ -120,11 +120,14 @@ def test_the_bus_is_read_as_agreed() -> None:
                 "probability_micros": 666_666,
                 "last_price_micros": 600_000,
                 "collateral_micros": 9,
+                "volume_micros": 4,
                 "status": "ACTIVE",
             }
         )
     )
-    assert book == BookMessage(7, 1, 3, 5, {600_000: 7}, {610_000: 0}, 1, 2, Figures(3, 666_666, 600_000, 9))
+    assert book == BookMessage(
+        7, 1, 3, 5, {600_000: 7}, {610_000: 0}, 1, 2, Figures(3, 666_666, 600_000, 9, 4, "ACTIVE")
+    )
     trade = trade_message(b'{"prev_seq": 0, "seq": 4, "trades": [{"trade_id": "t", "time": 1}]}')
     assert trade.trades == ({"trade_id": "t", "time": "1970-01-01T00:00:00.000001Z"},)
     status = status_message(

@@ -9,6 +9,7 @@ import pytest
 from nats.js.api import StreamConfig
 
 from predmarket.order.v1 import order_pb2
+from tests.processes import SIDE_BY_SIDE
 from tests.ws_service.support import Live, Servers, run_live
 
 BID = [order_pb2.Level(price_micros=630_000, quantity_micros=120_000_000)]
@@ -45,7 +46,7 @@ async def test_a_reader_gets_a_snapshot_then_a_chain_of_deltas(live: Live, marke
     await live.change(market, 6, 8, [630_000, 0, "bid"])
     frame = await reader.book()
     assert (frame["bids"], frame["asks"], frame["seq"]) == ([[630_000, 0]], [], 8)
-    assert live.books.reads == 1
+    assert live.books.reads <= SIDE_BY_SIDE
 
 
 async def test_a_gap_is_answered_with_a_fresh_book(live: Live, market: str) -> None:

@@ -1,0 +1,1 @@
+"""Market data: details, search, quotes, merged books, tickers and streams, from replicas of the committed events."""

@@ -1,0 +1,137 @@
+"""A service as a process of its own, as `make run` starts it; several of one side by side behind one address."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final
+
+import aiohttp
+
+from runtime.ports import free_port
+
+SIDE_BY_SIDE: Final = int(os.environ.get("SIDE_BY_SIDE", "1"))
+"""From 2 on, the fixtures that run api_gateway and ws_service run as many processes of each."""
+
+READY_SECONDS: Final = 30.0
+CHUNK_BYTES: Final = 65_536
+
+
+class ServiceProcess:
+    """`python -m <module>`; keeps its port over restarts."""
+
+    def __init__(self, module: str, settings: Mapping[str, Any]) -> None:
+        self.module = module
+        self.port = free_port()
+        self._ops_port = free_port()
+        self._environment = {
+            **os.environ,
+            **{name.upper(): _as_text(value) for name, value in settings.items()},
+            "HTTP_PORT": str(self.port),
+            "OPS_PORT": str(self._ops_port),
+            "LOG_LEVEL": "WARNING",
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Until it says that it is ready."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", self.module, env=self._environment
+        )
+        url = f"http://127.0.0.1:{self._ops_port}/readyz"
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
+            while True:
+                with suppress(aiohttp.ClientError):
+                    async with session.get(url) as answer:
+                        if answer.status == 200:
+                            return
+                assert self._process.returncode is None, f"{self.module} ended"
+                await asyncio.sleep(0.05)
+
+    async def end(self, how: signal.Signals) -> int:
+        """Its exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        return await self._process.wait()
+
+
+@asynccontextmanager
+async def service_processes(
+    module: str, settings: Mapping[str, Any], count: int
+) -> AsyncIterator[list[ServiceProcess]]:
+    """So many, ready; told to stop afterwards."""
+    processes = [ServiceProcess(module, settings) for _ in range(count)]
+    async with AsyncExitStack() as stack:
+        for process in processes:
+            stack.push_async_callback(_stopped, process)
+        await asyncio.gather(*(process.start() for process in processes))
+        yield processes
+
+
+@asynccontextmanager
+async def side_by_side(
+    module: str, settings: Mapping[str, Any], count: int, port: int
+) -> AsyncIterator[None]:
+    """So many processes behind this port of 127.0.0.1: each connection goes to the next of them."""
+    async with service_processes(module, settings, count) as processes:
+        balancer = _Balancer([process.port for process in processes])
+        server = await asyncio.start_server(balancer.serve, "127.0.0.1", port)
+        try:
+            yield
+        finally:
+            server.close()
+            await balancer.close()
+
+
+class _Balancer:
+    """Passes bytes on, both ways."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self._ports = ports
+        self._turn = 0
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        self._turn += 1
+        port = self._ports[self._turn % len(self._ports)]
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_passed_on(reader, up_writer), _passed_on(up_reader, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+async def _passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until one side has nothing more to say, which the other is told."""
+    try:
+        while data := await reader.read(CHUNK_BYTES):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        with suppress(OSError):
+            writer.close()
+
+
+async def _stopped(process: ServiceProcess) -> None:
+    await process.end(signal.SIGTERM)
+
+
+def _as_text(value: Any) -> str:
+    """As a setting stands in the environment."""
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)
