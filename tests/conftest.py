@@ -4,6 +4,8 @@
 - `fresh_database`: a new, migrated database for one test: `.url` is the owner's (pm_owner),
   `.url_for("pm_order")` a service's, `.superuser_url` may look at everything.
 - `nats_server`, `redis_server`: `.url`; shared, so use names of your own (streams, keys).
+- `kafka_server`: a real Apache Kafka, or the broker of KAFKA_BOOTSTRAP; `.bootstrap`. Where neither can be, the
+  test that wants it is skipped and says so.
 - `private_database`, `private_nats`, `private_redis`: a server for one test alone, which may stop, kill and
   start it (`private_database.server.kill()`).
 
@@ -11,6 +13,7 @@ For annotations: `from tests.servers import Database`.
 """
 
 import asyncio
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -19,8 +22,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from launcher.embedded import NatsServer, PostgresServer, RedisServer
-from tests.servers import Database, make_migrated, new_folder
+from launcher.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer
+from launcher.embedded.kafka import why_not
+from tests.servers import Broker, Database, make_migrated, new_folder
 
 TEMPLATE = "template_migrated"
 
@@ -65,6 +69,21 @@ def redis_server(server_folder: Path) -> Iterator[RedisServer]:
     server = RedisServer(server_folder / "redis")
     server.start()
     yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(server_folder: Path) -> Iterator[Broker]:
+    external = os.environ.get("KAFKA_BOOTSTRAP", "")
+    if external:
+        yield Broker(external, None)
+        return
+    missing = why_not()
+    if missing is not None:
+        pytest.skip(f"not tested against a Kafka broker: {missing}; or set KAFKA_BOOTSTRAP")
+    server = KafkaServer(server_folder / "kafka")
+    server.start()
+    yield Broker(server.bootstrap, server)
     server.stop()
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.embedded import NatsServer, PostgresServer, RedisServer
+from launcher.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,14 @@ def embedded_servers() -> Iterator[Servers]:
             stack.callback(server.stop)
         make_migrated(postgres, "predmarket")
         yield Servers(Database(postgres, "predmarket"), nats, redis)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker of the Kafka protocol. `server` None: somebody else's, which we do not stop."""
+
+    bootstrap: str
+    server: KafkaServer | None
 
 
 def new_folder() -> Path:
