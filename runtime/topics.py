@@ -13,7 +13,7 @@ its market, its `seq`, and the `prev_seq` before it in this topic (docs/topics.m
             await reader.commit(batch)    # only now will it not come again
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -56,6 +56,8 @@ class Batch:
     """Messages of one or more partitions, those of a partition in order. Empty: nothing came in time."""
 
     messages: Sequence[Received]
+    generation: int
+    """Of the reader's partitions: a batch from before they were divided anew cannot be committed."""
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -95,7 +97,8 @@ class TopicReader(Protocol):
     async def next_batch(self, *, most: int, wait_seconds: float) -> Batch:
         """What follows: at most so many messages, as soon as there are any, or an empty batch after `wait_seconds`.
 
-        A batch that is not committed is not repeated to the same reader, unless it seeks or loses the partition.
+        A batch that is not committed may come again, also to the same reader: after `rewind`, a broken connection, or
+        when the partitions were divided anew.
         Raises TopicsAway.
         """
         ...
@@ -119,7 +122,3 @@ class TopicReader(Protocol):
     async def close(self) -> None:
         """Leave the group at once, so that others take over without waiting."""
         ...
-
-
-def market_ids(messages: Iterable[Received]) -> frozenset[str]:
-    return frozenset(message.market_id for message in messages)
