@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from db_service.store import loading, writes
 from engine.core import Engine
@@ -13,7 +14,6 @@ from engine.events import Event
 from order_service.failpoints import FailPoints
 from order_service.jobs import Jobs
 from order_service.metrics import EPOCH
-from order_service.relay import Relay
 from order_service.routing import Router
 from order_service.seen_keys import SeenKeys
 from order_service.settings import OrderSettings
@@ -45,6 +45,14 @@ class WrongShardCount(Exception):
     """This process was configured for another number of shards than the database has."""
 
 
+class Follower(Protocol):
+    """A task beside a shard that is told what was committed."""
+
+    def committed(self, first_commit_seq: int, events: Sequence[Event]) -> None: ...
+
+    async def run(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Me:
     """This process among its kind."""
@@ -64,14 +72,14 @@ class Leases:
         router: Router,
         clock: Clock,
         me: Me,
-        make_relay: Callable[[int], Relay],
+        make_followers: Callable[[int], Mapping[str, Follower]],
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._router = router
         self._clock = clock
         self._me = me
-        self._make_relay = make_relay
+        self._make_followers = make_followers
         self._fail_points = FailPoints(settings.fail_point)
         self._shard_count = 0
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -137,13 +145,13 @@ class Leases:
         log.info("took a shard", shard=shard_id, epoch=hold.epoch, commit_seq=hold.commit_seq)
         renewing = asyncio.create_task(self._renew(hold), name="lease of a shard that is loaded")
         try:
-            shard, relay = await self._load(hold)
+            shard, followers = await self._load(hold)
         finally:
             renewing.cancel()
             await asyncio.wait((renewing,))
         self._router.owned[shard_id] = shard
         EPOCH.labels(str(shard_id)).set(hold.epoch)
-        self._running[shard_id] = asyncio.create_task(self._own(shard, relay), name=f"shard {shard_id}")
+        self._running[shard_id] = asyncio.create_task(self._own(shard, followers), name=f"shard {shard_id}")
 
     async def _renew(self, hold: Ownership) -> None:
         """Loading a large shard may take longer than the lease; a stand-by must not take it meanwhile."""
@@ -161,7 +169,7 @@ class Leases:
             except AWAY as error:
                 log.warning("a lease was not renewed", error=type(error).__name__)
 
-    async def _load(self, hold: Ownership) -> tuple[Shard, Relay]:
+    async def _load(self, hold: Ownership) -> tuple[Shard, Mapping[str, Follower]]:
         """After the epoch is committed nobody else writes, so what is read now is final."""
         async with self._pool.acquire() as connection:
             with heap.loading():
@@ -174,10 +182,11 @@ class Leases:
             hold=hold,
             fail_points=self._fail_points,
         )
-        relay = self._make_relay(hold.shard_id)
+        followers = self._make_followers(hold.shard_id)
 
         def committed(first_commit_seq: int, events: Sequence[Event]) -> None:
-            relay.committed(first_commit_seq, events)
+            for follower in followers.values():
+                follower.committed(first_commit_seq, events)
             self._router.watchers.committed(events)
 
         shard = Shard(
@@ -190,12 +199,15 @@ class Leases:
             on_committed=committed,
             last_trade_seq=last_trades,
         )
-        return shard, relay
+        return shard, followers
 
-    async def _own(self, shard: Shard, relay: Relay) -> None:
+    async def _own(self, shard: Shard, followers: Mapping[str, Follower]) -> None:
         """Until stopped or lost; its helpers end with it."""
         helpers = [
-            asyncio.create_task(_kept_running(relay.run), name="relay"),
+            *(
+                asyncio.create_task(_kept_running(follower.run), name=name)
+                for name, follower in followers.items()
+            ),
             asyncio.create_task(_kept_running(Jobs(shard, self._settings).run), name="jobs"),
             asyncio.create_task(_kept_running(partial(self._load_keys, shard)), name="keys"),
         ]

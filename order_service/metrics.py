@@ -24,3 +24,9 @@ CLOCK_OFFSET_SECONDS = Gauge(
     registry=REGISTRY,
 )
 RELAY_BEHIND = Gauge("order_relay_behind", "Durable events not yet published.", ["shard"], registry=REGISTRY)
+TOPICS_BEHIND = Gauge(
+    "order_topics_behind",
+    "Durable events of the pass that goes to the topics now.",
+    ["shard"],
+    registry=REGISTRY,
+)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from order_service.bus import Bus
 from order_service.failpoints import FailPoints
-from order_service.lease import Leases, Me
+from order_service.lease import Follower, Leases, Me
 from order_service.limits import CallerLimits
-from order_service.relay import Bus, Relay
+from order_service.relay import Relay
 from order_service.routing import Router
 from order_service.rpc_admin import MarketAdminServicer, PointsServicer, ShardServicer
 from order_service.rpc_batches import BatchServicer
 from order_service.rpc_users import UserOrdersServicer
 from order_service.settings import OrderSettings
+from order_service.topic_feed import TopicFeed
+from order_service.topic_sinks import make_sink
 from predmarket.order.v1 import order_pb2_grpc
 from runtime import postgres
 from runtime.lifecycle import Process
@@ -29,19 +32,27 @@ async def serve(process: Process, settings: OrderSettings) -> None:
     bus = Bus(settings.nats_url.get_secret_value(), process.instance)
     process.on_stop(bus.close)
     router = Router(pool, process.clock)
+
+    def make_followers(shard_id: int) -> dict[str, Follower]:
+        sink = make_sink(settings, bus, f"{process.instance} shard {shard_id}")
+        return {
+            "relay": Relay(
+                pool=pool,
+                bus=bus,
+                shard_id=shard_id,
+                max_bytes=settings.bus_max_bytes,
+                fail_points=FailPoints(settings.fail_point),
+            ),
+            "topics": TopicFeed(pool=pool, shard_id=shard_id, sink=sink),
+        }
+
     leases = Leases(
         pool=pool,
         settings=settings,
         router=router,
         clock=process.clock,
         me=Me(process.instance, settings.address()),
-        make_relay=lambda shard_id: Relay(
-            pool=pool,
-            bus=bus,
-            shard_id=shard_id,
-            max_bytes=settings.bus_max_bytes,
-            fail_points=FailPoints(settings.fail_point),
-        ),
+        make_followers=make_followers,
     )
     process.on_stop(leases.stop)
     await leases.start()

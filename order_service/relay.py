@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 import nats.errors
-from nats.aio.client import Client
-from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
 from nats.js.errors import Error as JetStreamError
 
 from db_service.store import loading
 from engine.core import is_system_stream
-from engine.events import Event, decode
+from engine.events import Event
 from engine.pool import probability
-from engine.replay import new_order
-from engine.state import MarketStatus, Order
+from engine.state import MarketStatus
 from order_service import messages
+from order_service.bus import Bus, publish
+from order_service.event_queue import CursorMoved, EventQueue
 from order_service.failpoints import FailPoints
-from order_service.fresh_events import FreshEvents
 from order_service.messages import MarketFigures, Message
 from order_service.metrics import RELAY_BEHIND
-from runtime.bus import ensure_stream, open_bus
+from runtime.bus import ensure_stream
 from runtime.logs import get_logger
 from runtime.postgres import Pool
 from runtime.surprises import AWAY
@@ -35,13 +31,8 @@ TARGET = "nats"
 EVENTS_PER_PASS = 200
 TRADES_PER_MESSAGE = 500
 """Some 200 KB; one event may have twice as many, below 512 KiB."""
-IDLE_SECONDS = 1.0
-SAVE_SECONDS = 0.2
-"""How often the cursor is saved; what a crash repeats is what was published since."""
 RETRY_SECONDS = 0.5
 RETRIED: tuple[type[BaseException], ...] = (*AWAY, nats.errors.Error, JetStreamError)
-ACK_SECONDS = 5.0
-MESSAGES_PER_SLICE = 1_000
 MAX_AGE_SECONDS = 24 * 3_600.0
 LIFECYCLE = frozenset(
     {
@@ -71,28 +62,6 @@ def streams(max_bytes: int) -> list[StreamConfig]:
     ]
 
 
-class Bus:
-    """The connection to NATS, made when a relay first needs it: NATS may come later than we do."""
-
-    def __init__(self, url: str, name: str) -> None:
-        self._url = url
-        self._name = name
-        self._lock = asyncio.Lock()
-        self._stack = AsyncExitStack()
-        self._client: Client | None = None
-
-    async def stream(self) -> JetStreamContext:
-        """Raises TimeoutError while NATS was never there."""
-        async with self._lock:
-            if self._client is None:
-                opened = open_bus(self._url, name=self._name, wait=False)
-                self._client = await self._stack.enter_async_context(opened)
-        return self._client.jetstream(timeout=ACK_SECONDS)
-
-    async def close(self) -> None:
-        await self._stack.aclose()
-
-
 class Relay:
     """One shard's. What it remembers can be lost at any moment: it is read again."""
 
@@ -104,24 +73,21 @@ class Relay:
         self._shard_id = shard_id
         self._max_bytes = max_bytes
         self._fail_points = fail_points
-        self._fresh = FreshEvents()
-        self._must_read = True
-        """Something may be in PostgreSQL that was not handed in."""
-        self._woken = asyncio.Event()
+        self._queue = EventQueue(pool, shard_id, TARGET)
         self._figures: dict[str, MarketFigures] = {}
         self._last_trades: dict[str, int] = {}
 
     def committed(self, first_commit_seq: int, events: Sequence[Event]) -> None:
         """There is more: these events, or (none given) something to be read."""
-        if not events or not self._fresh.add(first_commit_seq, events):
-            self._must_read = True
-        self._woken.set()
+        self._queue.committed(first_commit_seq, events)
 
     async def run(self) -> None:
         """For ever; whatever is away is waited for."""
         while True:
             try:
                 await self._until_away()
+            except CursorMoved:
+                self._last_trades.clear()
             except RETRIED as error:
                 if _is_cancelled():  # which nats-py tells by an error of its own
                     raise asyncio.CancelledError from None
@@ -133,89 +99,21 @@ class Relay:
         stream = await self._bus.stream()
         for config in streams(self._max_bytes):
             await ensure_stream(stream, config)
-        cursor = saved = await self._cursor()
-        saved_at, self._must_read = time.monotonic(), True
+        await self._queue.begin()
         while True:
-            self._woken.clear()
-            events = await self._next(cursor)
+            events = await self._queue.next(EVENTS_PER_PASS)
             RELAY_BEHIND.labels(str(self._shard_id)).set(len(events))
-            if events:
-                await self.publish(stream, await self._messages([event for _, event in events]))
-                self._fail_points.reach("published")
-                cursor = events[-1][0]
-            if cursor != saved and time.monotonic() - saved_at >= SAVE_SECONDS:
-                await self._save(cursor)
-                saved, saved_at = cursor, time.monotonic()
             if not events:
-                await self._sleep(IDLE_SECONDS if cursor == saved else SAVE_SECONDS)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Until woken. When nobody woke us for so long we look into PostgreSQL: another process may have written."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            self._must_read = True
-
-    async def _cursor(self) -> int:
-        cursor: int | None = await self._pool.fetchval(
-            "SELECT commit_seq FROM relay_cursors WHERE shard_id = $1 AND target = $2", self._shard_id, TARGET
-        )
-        return cursor or 0
-
-    async def _save(self, cursor: int) -> None:
-        await self._pool.execute(
-            """
-            INSERT INTO relay_cursors (shard_id, target, commit_seq) VALUES ($1, $2, $3)
-            ON CONFLICT (shard_id, target)
-            DO UPDATE SET commit_seq = greatest(relay_cursors.commit_seq, excluded.commit_seq)
-            """,
-            self._shard_id,
-            TARGET,
-            cursor,
-        )
-
-    async def _next(self, cursor: int) -> list[tuple[int, Event]]:
-        """What follows the cursor, from memory or, where it may not be there, from PostgreSQL."""
-        fresh = self._fresh.after(cursor, EVENTS_PER_PASS)
-        if fresh or not (self._must_read or self._fresh.is_ahead()):
-            return fresh
-        self._must_read = False
-        events = await self._read(cursor)
-        self._must_read = self._must_read or bool(events)
-        return events
-
-    async def _read(self, cursor: int) -> list[tuple[int, Event]]:
-        rows = await self._pool.fetch(
-            """
-            SELECT commit_seq, payload FROM events
-            WHERE shard_id = $1 AND commit_seq > $2 ORDER BY commit_seq LIMIT $3
-            """,
-            self._shard_id,
-            cursor,
-            EVENTS_PER_PASS,
-        )
-        return [(row["commit_seq"], decode(row["payload"])) for row in rows]
-
-    async def publish(self, stream: JetStreamContext, messages_to_send: Sequence[Message]) -> None:
-        """Sent in order; all acks are awaited before the cursor moves.
-
-        In slices, so that never more acks are outstanding than nats-py allows (4,000): beyond that it waits without
-        an end when they were lost with a connection. Sending stands under the time limit too.
-        """
-        for start in range(0, len(messages_to_send), MESSAGES_PER_SLICE):
-            async with asyncio.timeout(ACK_SECONDS):
-                acks = [
-                    await stream.publish_async(
-                        message.subject, message.body, headers={"Nats-Msg-Id": message.message_id}
-                    )
-                    for message in messages_to_send[start : start + MESSAGES_PER_SLICE]
-                ]
-                await asyncio.gather(*acks)
+                await self._queue.rest()
+                continue
+            made = await self._messages(events)
+            await publish(stream, [(message.subject, message.message_id, message.body) for message in made])
+            self._fail_points.reach("published")
+            await self._queue.done(events)
 
     async def _messages(self, events: Sequence[Event]) -> list[Message]:
         """Status and user messages in order; then each market's trades, and its book after all its events."""
-        identities = await self._identities(events)
+        identities = await loading.orders_of(self._pool, events)
         by_market: dict[str, list[Event]] = {}
         made: list[Message] = []
         for event in events:
@@ -228,20 +126,6 @@ class Relay:
                 made.append(messages.trades(traded, await self._previous_trade(traded)))
             made.append(messages.book(its_events, await self._figures_of(market_id, its_events)))
         return made
-
-    async def _identities(self, events: Sequence[Event]) -> dict[str, Order]:
-        """What never changes of every order these events touch."""
-        known: dict[str, Order] = {}
-        wanted: set[str] = set()
-        for event in events:
-            if event.effects.new_order is not None:
-                order = new_order(event)
-                known[order.order_id] = order
-            wanted.update(order.order_id for order in event.effects.orders)
-        if missing := sorted(wanted - set(known)):
-            for order in await loading.load_orders(self._pool, missing):
-                known[order.order_id] = order
-        return known
 
     async def _previous_trade(self, events: Sequence[Event]) -> int:
         """The market's last event with trades before these, which follow each other."""

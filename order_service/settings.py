@@ -8,14 +8,14 @@ from engine.units import STEP_MAX
 from order_service.failpoints import is_fail_point
 from order_service.shard import ShardLimits
 from runtime.rate_policy import RateSettings
+from runtime.topic_settings import TopicSettings
 
 
-class OrderSettings(RateSettings):
+class OrderSettings(RateSettings, TopicSettings):
     """The service's."""
 
     database_url: SecretStr
     """As role pm_order."""
-    nats_url: SecretStr
     shard_count: int = Field(default=0, ge=0, le=1_024)
     """0: as the database says. Another number than the database's is refused."""
     order_shards: str = ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from db_service.store.objects import Row, market_of, order_of, position_of
 from db_service.store.tables import MARKET_COLUMNS, ORDER_COLUMNS, ORDER_IDENTITY, POSITION_COLUMNS
 from engine.commands import system_stream_id
 from engine.core import is_system_stream, system_stream
+from engine.events import Event
+from engine.replay import new_order
 from engine.state import MarketState, Order, ShardState
 from runtime.postgres import Connection, Pool
 
@@ -62,6 +64,22 @@ async def load_orders(connection: Connection | Pool, order_ids: Sequence[str]) -
     """Orders, open or ended."""
     rows = await connection.fetch(_ORDER_SELECT + "WHERE order_id = ANY($1::uuid[])", list(order_ids))
     return [order_of(row) for row in rows]
+
+
+async def orders_of(connection: Connection | Pool, events: Sequence[Event]) -> Mapping[str, Order]:
+    """Every order these events changed: what never changes of it."""
+    known: dict[str, Order] = {}
+    wanted: set[str] = set()
+    for event in events:
+        if event.effects.new_order is not None:
+            order = new_order(event)
+            known[order.order_id] = order
+        wanted.update(order.order_id for order in event.effects.orders)
+    missing = sorted(wanted - set(known))
+    if missing:
+        for order in await load_orders(connection, missing):
+            known[order.order_id] = order
+    return known
 
 
 async def load_last_trades(connection: Connection, shard_id: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +14,9 @@ from engine.pool import probability
 from engine.state import MarketStatus, Outcome
 from engine.units import MICROS
 from runtime.topics import Topic
+
+CHECKPOINT_EVENTS: Final = 1_000
+"""A market's head is kept at every thousandth event, so that finding it later folds at most as many."""
 
 _NO_PRICE_MOVES: Final = frozenset({"PAY_HOLDERS", "SWEEP_MARKET"})
 """These change the market's money after, or beside, its trading."""
@@ -75,6 +78,14 @@ class MarketHead(Struct):
             side.pop(price, None)
 
 
+class Checkpoint(NamedTuple):
+    """A head, as it is kept (JSON)."""
+
+    market_id: str
+    seq: int
+    text: str
+
+
 def topics_of(event: Event) -> list[Topic]:
     """Which topics have a message of this event: a question to the event alone."""
     effects = event.effects
@@ -105,9 +116,9 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(MarketHead)
 
 
-def to_checkpoint(head: MarketHead) -> str:
-    return _encoder.encode(head).decode()
+def checkpoint_of(head: MarketHead) -> Checkpoint:
+    return Checkpoint(head.market_id, head.seq, _encoder.encode(head).decode())
 
 
-def from_checkpoint(text: str) -> MarketHead:
+def head_of(text: str) -> MarketHead:
     return _decoder.decode(text)

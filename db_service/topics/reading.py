@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from db_service.store import loading
 from db_service.topics.build import ALL_TOPICS, messages_of
-from db_service.topics.head import MarketHead, from_checkpoint, to_checkpoint
+from db_service.topics.head import Checkpoint, MarketHead, head_of
 from db_service.topics.messages import TopicMessage
 from engine.events import Event, decode
-from engine.replay import new_order
-from engine.state import Order
 from runtime.postgres import Connection, Pool
 from runtime.topics import Topic
 
 EVENTS_PER_READ = 200
-CHECKPOINT_EVENTS = 1_000
-"""A market's head is kept at every thousandth event, so that finding it later folds at most as many."""
 
 
 async def read_messages(
@@ -33,7 +29,7 @@ async def read_messages(
         stored = await _events(connection, market_id, head.seq, to_seq)
         if not stored:
             return
-        orders = await orders_of(connection, [event for event, _ in stored])
+        orders = await loading.orders_of(connection, [event for event, _ in stored])
         made: list[TopicMessage] = []
         for event, event_hash in stored:
             made.extend(messages_of(event, event_hash, head, orders, topics))
@@ -49,7 +45,7 @@ async def head_at(connection: Connection | Pool, market_id: str, seq: int) -> Ma
         market_id,
         seq,
     )
-    head = from_checkpoint(text) if text else MarketHead(market_id)
+    head = head_of(text) if text else MarketHead(market_id)
     while head.seq < seq:
         stored = await _events(connection, market_id, head.seq, seq)
         if not stored:
@@ -59,33 +55,17 @@ async def head_at(connection: Connection | Pool, market_id: str, seq: int) -> Ma
     return head
 
 
-async def save_checkpoints(connection: Connection | Pool, heads: Sequence[MarketHead]) -> None:
-    """Kept for good; a head that is there already is the same."""
+async def save_checkpoints(connection: Connection | Pool, checkpoints: Sequence[Checkpoint]) -> None:
+    """Kept for good; one that is there already is the same."""
     await connection.execute(
         """
         INSERT INTO topic_checkpoints (market_id, seq, head) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[])
         ON CONFLICT DO NOTHING
         """,
-        [head.market_id for head in heads],
-        [head.seq for head in heads],
-        [to_checkpoint(head) for head in heads],
+        [checkpoint.market_id for checkpoint in checkpoints],
+        [checkpoint.seq for checkpoint in checkpoints],
+        [checkpoint.text for checkpoint in checkpoints],
     )
-
-
-async def orders_of(connection: Connection | Pool, events: Sequence[Event]) -> Mapping[str, Order]:
-    """Every order these events changed: what never changes of it."""
-    known: dict[str, Order] = {}
-    wanted: set[str] = set()
-    for event in events:
-        if event.effects.new_order is not None:
-            order = new_order(event)
-            known[order.order_id] = order
-        wanted.update(order.order_id for order in event.effects.orders)
-    missing = sorted(wanted - set(known))
-    if missing:
-        for order in await loading.load_orders(connection, missing):
-            known[order.order_id] = order
-    return known
 
 
 async def _events(

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from db_service.store import loading
 from db_service.topics import reading
 from db_service.topics.build import messages_of
-from db_service.topics.head import MarketHead, from_checkpoint, to_checkpoint
+from db_service.topics.head import MarketHead, checkpoint_of, head_of
 from db_service.topics.messages import PART_BYTES_MAX, Envelope, TopicMessage, in_parts
 from engine.commands import system_stream_id
 from engine.events import decode
@@ -40,7 +41,7 @@ async def folded(connection: Connection, market_id: str) -> list[TopicMessage]:
     made: list[TopicMessage] = []
     for row in rows:
         event = decode(row["payload"])
-        made.extend(messages_of(event, row["hash"], head, await reading.orders_of(connection, [event])))
+        made.extend(messages_of(event, row["hash"], head, await loading.orders_of(connection, [event])))
     return made
 
 
@@ -143,9 +144,9 @@ async def test_a_checkpoint_is_where_folding_may_begin(writer: Connection, rows:
     shard, market_id = await played(writer)
     last = shard.state.markets[market_id].market.seq
     head = await reading.head_at(rows, market_id, last - 2)
-    assert from_checkpoint(to_checkpoint(head)) == head
+    assert head_of(checkpoint_of(head).text) == head
     expected = await read_all(rows, market_id, last - 1, last)
-    await reading.save_checkpoints(writer, [head])
+    await reading.save_checkpoints(writer, [checkpoint_of(head)])
     await rows.execute("DELETE FROM events WHERE market_id = $1 AND seq <= $2", market_id, head.seq)
     assert await read_all(rows, market_id, last - 1, last) == expected
 

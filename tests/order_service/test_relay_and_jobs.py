@@ -13,14 +13,12 @@ import orjson
 import pytest
 
 from launcher.embedded import NatsServer
-from order_service.failpoints import FailPoints
-from order_service.messages import Message
-from order_service.relay import ACK_SECONDS, RETRIED, Bus, Relay, streams
+from order_service.bus import ACK_SECONDS, Bus, publish
+from order_service.relay import RETRIED, streams
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.bus import ensure_stream, open_bus
 from runtime.errors import ApiError, ErrorCode
-from runtime.postgres import open_pool
 from tests.order_service.support import (
     POINT,
     Client,
@@ -216,22 +214,20 @@ async def test_a_restarted_database_is_found_again(
 
 
 async def test_a_pass_of_many_messages_ends_though_the_bus_is_killed_in_it(
-    private_nats: NatsServer, fresh_database: Database
+    private_nats: NatsServer,
 ) -> None:
     """nats-py waits without an end for acks that were lost with a connection, once four thousand are."""
     bus = Bus(private_nats.url, "test")
-    async with open_pool(fresh_database.url_for("pm_order"), name="test", min_size=1) as pool:
-        relay = Relay(pool=pool, bus=bus, shard_id=0, max_bytes=1 << 28, fail_points=FailPoints(""))
-        stream = await bus.stream()
-        for config in streams(1 << 28):
-            await ensure_stream(stream, config)
-        messages = [Message(f"user.{number}.events", f"{number}:1", b"x" * 400) for number in range(12_000)]
-        publishing = asyncio.create_task(relay.publish(stream, messages))
-        await asyncio.sleep(0.2)
-        await asyncio.to_thread(private_nats.kill)
-        await asyncio.to_thread(private_nats.start)
-        done, _ = await asyncio.wait({publishing}, timeout=10 * ACK_SECONDS)
-        assert done, "it gave up, or all of it was acknowledged"
-        with suppress(*RETRIED):
-            publishing.result()
+    stream = await bus.stream()
+    for config in streams(1 << 28):
+        await ensure_stream(stream, config)
+    messages = [(f"user.{number}.events", f"{number}:1", b"x" * 400) for number in range(12_000)]
+    publishing = asyncio.create_task(publish(stream, messages))
+    await asyncio.sleep(0.2)
+    await asyncio.to_thread(private_nats.kill)
+    await asyncio.to_thread(private_nats.start)
+    done, _ = await asyncio.wait({publishing}, timeout=10 * ACK_SECONDS)
+    assert done, "it gave up, or all of it was acknowledged"
+    with suppress(*RETRIED):
+        publishing.result()
     await bus.close()
