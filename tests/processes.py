@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import aiohttp
@@ -14,7 +14,7 @@ import aiohttp
 from runtime.ports import free_port
 
 SIDE_BY_SIDE: Final = int(os.environ.get("SIDE_BY_SIDE", "1"))
-"""From 2 on, the fixtures that run api_gateway and ws_service run as many processes of each."""
+"""From 2 on, the fixtures that run api_gateway and ws_service run as many of each, behind one address."""
 
 READY_SECONDS: Final = 30.0
 CHUNK_BYTES: Final = 65_536
@@ -52,8 +52,9 @@ class ServiceProcess:
                 await asyncio.sleep(0.05)
 
     async def end(self, how: signal.Signals) -> int:
-        """Its exit code."""
-        assert self._process is not None
+        """Its exit code; 0 when it was never started."""
+        if self._process is None:
+            return 0
         if self._process.returncode is None:
             self._process.send_signal(how)
         return await self._process.wait()
@@ -65,10 +66,7 @@ async def service_processes(
 ) -> AsyncIterator[list[ServiceProcess]]:
     """So many, ready; told to stop afterwards."""
     processes = [ServiceProcess(module, settings) for _ in range(count)]
-    async with AsyncExitStack() as stack:
-        for process in processes:
-            stack.push_async_callback(_stopped, process)
-        await asyncio.gather(*(process.start() for process in processes))
+    async with _running(processes):
         yield processes
 
 
@@ -77,14 +75,31 @@ async def side_by_side(
     module: str, settings: Mapping[str, Any], count: int, port: int
 ) -> AsyncIterator[None]:
     """So many processes behind this port of 127.0.0.1: each connection goes to the next of them."""
-    async with service_processes(module, settings, count) as processes:
-        balancer = _Balancer([process.port for process in processes])
-        server = await asyncio.start_server(balancer.serve, "127.0.0.1", port)
-        try:
-            yield
-        finally:
-            server.close()
-            await balancer.close()
+    processes = [ServiceProcess(module, settings) for _ in range(count)]
+    # They end first, and say goodbye through it.
+    async with balanced([process.port for process in processes], port), _running(processes):
+        yield
+
+
+@asynccontextmanager
+async def balanced(ports: Sequence[int], port: int) -> AsyncIterator[None]:
+    """Each connection to this port of 127.0.0.1 goes to the next of the others."""
+    balancer = _Balancer(ports)
+    server = await asyncio.start_server(balancer.serve, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        await balancer.close()
+
+
+@asynccontextmanager
+async def _running(processes: Sequence[ServiceProcess]) -> AsyncIterator[None]:
+    try:
+        await asyncio.gather(*(process.start() for process in processes))
+        yield
+    finally:
+        await asyncio.gather(*(process.end(signal.SIGTERM) for process in processes))
 
 
 class _Balancer:
@@ -126,10 +141,6 @@ async def _passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     finally:
         with suppress(OSError):
             writer.close()
-
-
-async def _stopped(process: ServiceProcess) -> None:
-    await process.end(signal.SIGTERM)
 
 
 def _as_text(value: Any) -> str:

@@ -26,7 +26,7 @@ from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
 from runtime.ports import free_port
 from tests.order_service.support import Issuer, run_issuer
-from tests.processes import SIDE_BY_SIDE, side_by_side
+from tests.processes import SIDE_BY_SIDE, balanced
 from tests.ws_service.published import check_frame
 from ws_service.process import serve
 from ws_service.session import PROTOCOL
@@ -227,8 +227,8 @@ class Reader:
 
 @asynccontextmanager
 async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
-    """The service as `python -m ws_service` wires it, in this loop; with SIDE_BY_SIDE=2 in the environment two
-    processes, and each connection comes to the next of them."""
+    """The service as `python -m ws_service` wires it, in this loop; with SIDE_BY_SIDE=2 in the environment
+    twice, and each connection comes to the next of them."""
     async with AsyncExitStack() as outer:
         books = Books()
         services = ["predmarket.order.v1.OrderService", "predmarket.order.v1.ShardService"]
@@ -259,12 +259,14 @@ async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
 
 
 async def _serve(stack: AsyncExitStack, fields: dict[str, Any]) -> None:
+    ports = [fields["http_port"]]
     if SIDE_BY_SIDE > 1:
-        await stack.enter_async_context(side_by_side("ws_service", fields, SIDE_BY_SIDE, fields["http_port"]))
-        return
-    settings = WsSettings(**fields)
-    process = Process("ws_service", settings, stack, OpsServer(host="127.0.0.1", port=0))
-    await serve(process, settings)
+        ports = [free_port() for _ in range(SIDE_BY_SIDE)]
+        await stack.enter_async_context(balanced(ports, fields["http_port"]))
+    for port in ports:
+        settings = WsSettings(**{**fields, "http_port": port})
+        process = Process("ws_service", settings, stack, OpsServer(host="127.0.0.1", port=0))
+        await serve(process, settings)
 
 
 async def ensure_user_events(live: Live) -> None:

@@ -126,6 +126,7 @@ async def test_a_slow_reader_gets_the_newest_ticker_of_each_market(
         while not REGISTRY.get_sample_value("ws_slow_sockets") or rounds % 10:
             rounds += 1
             for market in markets:
+                live.books.put(market, seq=rounds)
                 await live.change(market, rounds - 1, rounds, collateral_micros=rounds)
             while newest.get(markets[-1]) != rounds:
                 frame = await quick.next()
