@@ -38,7 +38,7 @@ async def test_what_hashing_cannot_serve_is_refused_at_once_and_orders_go_on(
             asyncio.create_task(log_in(ann.email if number % 2 else f"nobody{number}@example.org"))
             for number in range(FLOOD)
         ]
-        order = {"market_id": market_id, "side": "BUY", "outcome": "YES", "type": "LIMIT"}
+        order: dict[str, Any] = {"market_id": market_id, "side": "BUY", "outcome": "YES", "type": "LIMIT"}
         order |= {"time_in_force": "GTC", "price_micros": 100_000, "quantity_micros": POINT}
         for _ in range(5):
             async with asyncio.timeout(2):  # ten times the bound
