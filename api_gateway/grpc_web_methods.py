@@ -26,16 +26,20 @@ class Upstream(Enum):
 
 
 ACCOUNTS: Final = (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], Upstream.AUTH)
+DATABASE: Final = (db_pb2.DESCRIPTOR.services_by_name["DbService"], Upstream.DATABASE)
 PUBLIC_SERVICES: Final = (
     (order_pb2.DESCRIPTOR.services_by_name["OrderService"], Upstream.ORDERS),
     (order_pb2.DESCRIPTOR.services_by_name["ShardService"], Upstream.ORDERS),
-    (db_pb2.DESCRIPTOR.services_by_name["DbService"], Upstream.DATABASE),
+    DATABASE,
     ACCOUNTS,
 )
 ADMIN_SERVICES: Final = (
     (order_pb2.DESCRIPTOR.services_by_name["MarketAdminService"], Upstream.ORDERS),
     (auth_pb2.DESCRIPTOR.services_by_name["UserAdminService"], Upstream.AUTH),
 )
+ADMIN_METHODS: Final = frozenset({"GetTreasury", "ListRevenue", "ListAudit"})
+"""Of DbService: what REST has below /v1/admin."""
+
 # order_service counts these itself, each item of a batch for whom it is done.
 COUNTED_THERE: Final = frozenset(
     {"PlaceOrder", "SubmitCommands", "AmendOrder", "CancelOrder", "CancelAllOrders", "MintSets", "MergeSets"}
@@ -73,7 +77,7 @@ def offered_methods(routes: RouteChoice = "all") -> Mapping[str, Method]:
     """By path; `public` and `admin` as GATEWAY_ROUTES has them."""
     services = {
         "public": PUBLIC_SERVICES,
-        "admin": (ACCOUNTS, *ADMIN_SERVICES),
+        "admin": (ACCOUNTS, DATABASE, *ADMIN_SERVICES),
         "all": (*PUBLIC_SERVICES, *ADMIN_SERVICES),
     }[routes]
     methods = (
@@ -88,9 +92,16 @@ def offered_methods(routes: RouteChoice = "all") -> Mapping[str, Method]:
         )
         for service, upstream in services
         for method in service.methods
-        if not method.client_streaming
+        if not method.client_streaming and _is_for(routes, upstream, method.name)
     )
     return {method.path: method for method in methods}
+
+
+def _is_for(routes: RouteChoice, upstream: Upstream, name: str) -> bool:
+    """DbService is divided; the others belong to either side as they are."""
+    return (
+        routes == "all" or upstream is not Upstream.DATABASE or (name in ADMIN_METHODS) == (routes == "admin")
+    )
 
 
 def _market_id(request: Any) -> str:

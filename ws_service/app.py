@@ -17,7 +17,7 @@ from ws_service.settings import WsSettings
 from ws_service.socket import CLOSE_INTERNAL, CLOSE_TRY_LATER, Backlog, Socket, transport_of
 
 PATH = "/ws/v1"
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Door:
@@ -102,10 +102,10 @@ def _is_allowed(origin: str, allowed: frozenset[str]) -> bool:
         return origin in allowed
     try:
         parts = urlsplit(origin)
+        is_local = parts.hostname in LOCAL_HOSTS and "@" not in parts.netloc
+        return parts.scheme in ("http", "https") and is_local
     except ValueError:
         return False
-    host = parts.netloc.rsplit(":", 1)[0] if not parts.netloc.endswith("]") else parts.netloc
-    return parts.scheme in ("http", "https") and host in LOCAL_HOSTS
 
 
 def _problem(error: ApiError) -> web.Response:

@@ -137,7 +137,7 @@ def test_the_list_of_services_is_what_it_is_meant_to_be() -> None:
         return {method.service.rsplit(".", 1)[1] for method in offered_methods(routes).values()}
 
     assert services("public") == {"OrderService", "ShardService", "DbService", "AuthService"}
-    assert services("admin") == {"MarketAdminService", "UserAdminService", "AuthService"}
+    assert services("admin") == {"MarketAdminService", "UserAdminService", "AuthService", "DbService"}
     assert services("all") == {
         "OrderService",
         "ShardService",
@@ -146,6 +146,17 @@ def test_the_list_of_services_is_what_it_is_meant_to_be() -> None:
         "AuthService",
         "UserAdminService",
     }
+
+
+def test_what_is_an_administrators_is_not_offered_to_the_public() -> None:
+    """As with REST: what only administrators may call is below /v1/admin there, on a gateway of its own."""
+
+    def methods(routes: RouteChoice) -> set[str]:
+        return {method.name for method in offered_methods(routes).values() if "DbService" in method.service}
+
+    assert methods("admin") == {"GetTreasury", "ListRevenue", "ListAudit"}
+    assert methods("public").isdisjoint(methods("admin"))
+    assert methods("public") | methods("admin") == methods("all")
 
 
 LARGEST = 1024 * 1024

@@ -150,6 +150,7 @@ async def test_sixty_four_kibibytes_are_too_much(live: Live) -> None:
         "file://",
         "http://[::1",
         "http://evil.example:80@localhost",
+        "http://localhost:80@evil.example",
     ],
 )
 async def test_a_bad_origin_is_refused(live: Live, origin: str) -> None:
