@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
-from runtime.errors import ApiError, ErrorCode
-from runtime.order_shards import OrderShards
+from runtime.errors import ApiError, ErrorCode, NoAnswer
+from runtime.order_shards import OrderShards, is_repeatable
 from runtime.surprises import as_api_error
 
 ORDERS = order_pb2_grpc.OrderServiceStub
@@ -96,7 +96,11 @@ class OrderGatherer:
         except Exception as error:  # whatever it was, every caller is told
             refusal = as_api_error(error)
             for item in items:
-                if not item.answer.done():
+                if item.answer.done():
+                    continue
+                if isinstance(refusal, NoAnswer) and is_repeatable("PlaceOrder", item.request):
+                    item.answer.set_result(None)
+                else:
                     _fail(item, refusal)
         finally:
             for item in items:

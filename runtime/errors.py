@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from runtime.error_codes import ErrorCode
 
-__all__ = ["DOMAIN", "ApiError", "ErrorCode", "FieldError", "from_rpc_error", "to_rpc_status"]
+__all__ = ["DOMAIN", "ApiError", "ErrorCode", "FieldError", "NoAnswer", "from_rpc_error", "to_rpc_status"]
 
 DOMAIN = "predmarket"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -71,6 +71,13 @@ class ApiError(Exception):
         return body
 
 
+class NoAnswer(ApiError):
+    """A call that the other side said nothing to: nobody listens, the connection broke, or the time was over.
+
+    Whether anything was done is unknown.
+    """
+
+
 def to_rpc_status(error: ApiError) -> status_pb2.Status:
     """The error as gRPC carries it."""
     info = error_details_pb2.ErrorInfo(reason=str(error.code), domain=DOMAIN, metadata=error.details)
@@ -99,7 +106,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ApiError:
             known = from_rpc_status(status_pb2.Status.FromString(value))
             if known is not None:
                 return known
-    return ApiError(_BY_STATUS.get(error.code(), ErrorCode.INTERNAL))
+    kind = NoAnswer if error.code() in _UNANSWERED else ApiError
+    return kind(_BY_STATUS.get(error.code(), ErrorCode.INTERNAL))
 
 
 def from_rpc_status(status: status_pb2.Status) -> ApiError | None:
@@ -116,6 +124,9 @@ def from_rpc_status(status: status_pb2.Status) -> ApiError | None:
     return ApiError(ErrorCode[info.reason], status.message, fields=fields, **dict(info.metadata))
 
 
+_UNANSWERED = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
+)
 _BY_STATUS: Mapping[grpc.StatusCode, ErrorCode] = {
     grpc.StatusCode.UNAVAILABLE: ErrorCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: ErrorCode.DEADLINE_EXCEEDED,

@@ -23,6 +23,7 @@ from db_service.settings import DbSettings
 from order_service.settings import OrderSettings
 from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
+from runtime.order_shards import addresses_of
 from runtime.ports import free_port
 from runtime.settings import ServiceSettings
 from tests.api_gateway import contract
@@ -167,11 +168,14 @@ async def run_suite(
     gateways: int = 1,
 ) -> AsyncIterator[Suite]:
     """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too. With
+    `order_grpc` among them: the first address is the suite's own process, others are started by the test. With
     SIDE_BY_SIDE=2 in the environment two processes of ws_service, and of api_gateway unless `gateways` is given."""
-    order_port, db_port, ws_port = (free_port() for _ in range(3))
+    db_port, ws_port = free_port(), free_port()
     http_ports = [free_port() for _ in range(gateways)]
     gateways_apart, sockets_apart = gateways == 1 and SIDE_BY_SIDE > 1, SIDE_BY_SIDE > 1
-    orders, ws_url = f"127.0.0.1:{order_port}", f"ws://127.0.0.1:{ws_port}/ws/v1"
+    orders = str((all_settings or {}).get("order_grpc") or f"127.0.0.1:{free_port()}")
+    order_address = addresses_of(orders)[0]
+    ws_url = f"ws://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
         mail_folder = Path(stack.enter_context(TemporaryDirectory()))
         auth = await stack.enter_async_context(
@@ -196,7 +200,11 @@ async def run_suite(
                 "order_service",
                 order_service.process.serve,
                 OrderSettings,
-                {"database_url": database.url_for("pm_order"), "grpc_port": order_port, "order_shards": "0"},
+                {
+                    "database_url": database.url_for("pm_order"),
+                    "grpc_port": int(order_address.rpartition(":")[2]),
+                    "order_shards": "0",
+                },
             ),
             (
                 "db_service",
@@ -236,7 +244,15 @@ async def run_suite(
         await _until_founded(database)
         urls = [f"http://127.0.0.1:{http_port}" for http_port in http_ports]
         yield Suite(
-            urls[0], ws_url, http, database, orders, shared, urls, mail_folder, {**shared, **of_gateways}
+            urls[0],
+            ws_url,
+            http,
+            database,
+            order_address,
+            shared,
+            urls,
+            mail_folder,
+            {**shared, **of_gateways},
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
 from runtime.grpc_server import GrpcServer
-from runtime.order_shards import OrderShards
+from runtime.order_shards import OrderShards, is_repeatable
 from runtime.ports import free_port
 
 MARKET = "0190a000-0000-7000-8000-000000000001"
@@ -87,3 +87,30 @@ async def test_a_shard_without_owner_is_asked_for_until_the_deadline() -> None:
         assert refused.value.code in (ErrorCode.NOT_SHARD_OWNER, ErrorCode.DEADLINE_EXCEEDED)
         assert first.asked > 2
         await shards.close()
+
+
+async def test_who_does_not_answer_is_asked_last_for_a_while() -> None:
+    async with processes(1) as ((only,), shared):
+        shared.update(owner=only.address, said=only.address, named=only.address)
+        shards = OrderShards([f"127.0.0.1:{free_port()}", only.address])
+        for _ in range(4):
+            await ask(shards, market_id="")  # a read: made again where the first attempt found nobody
+        assert only.asked == 4
+        await shards.close()
+
+
+def test_what_may_be_repeated() -> None:
+    keyed = order_pb2.PlaceOrderRequest(idempotency_key="k")
+    named = order_pb2.PlaceOrderRequest(client_order_id="a-1")
+    neither = order_pb2.PlaceOrderRequest()
+    assert is_repeatable("PlaceOrder", keyed)
+    assert is_repeatable("PlaceOrder", named)
+    assert is_repeatable("PlaceOrder", order_pb2.PlaceOrderRequest(dry_run=True))
+    assert is_repeatable("GetBook", order_pb2.GetBookRequest())
+    assert not is_repeatable("PlaceOrder", neither)
+    assert not is_repeatable("PlaceOrder", b"raw")
+    cancel = order_pb2.OrderCommand(cancel=order_pb2.CancelOrderRequest(idempotency_key="k"))
+    both = [order_pb2.OrderCommand(place=keyed), cancel]
+    assert is_repeatable("SubmitCommands", order_pb2.SubmitCommandsRequest(commands=both))
+    mixed = [order_pb2.OrderCommand(place=neither), cancel]
+    assert not is_repeatable("SubmitCommands", order_pb2.SubmitCommandsRequest(commands=mixed))
