@@ -11,11 +11,18 @@ from runtime.rate_policy import RateSettings
 from runtime.topic_settings import TopicSettings
 
 
-class OrderSettings(RateSettings, TopicSettings):
-    """The service's."""
+class BusSettings(TopicSettings):
+    """What the relays, and the command that rebuilds the buses, need."""
 
     database_url: SecretStr
     """As role pm_order."""
+    bus_max_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    """Bound of each of the two streams of market and user events."""
+
+
+class OrderSettings(RateSettings, BusSettings):
+    """The service's."""
+
     shard_count: int = Field(default=0, ge=0, le=1_024)
     """0: as the database says. Another number than the database's is refused."""
     order_shards: str = ""
@@ -32,8 +39,6 @@ class OrderSettings(RateSettings, TopicSettings):
     """Orders released or holders paid by one step."""
     jobs_seconds: float = Field(default=0.5, ge=0.05, le=60)
     """How often expiry, closing and settlement look for work."""
-    bus_max_bytes: int = Field(default=1 << 30, ge=1 << 20)
-    """Bound of each of the two streams."""
     fail_point: str = ""
     """For tests: where to kill (`pause-`: stop) this process."""
 

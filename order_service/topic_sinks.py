@@ -23,6 +23,8 @@ SEND_SECONDS: Final = 15.0
 CLOSE_SECONDS: Final = 2.0
 LINGER_MS: Final = 5
 BATCH_BYTES: Final = 256 * 1024
+KAFKA: Final = "kafka"
+JETSTREAM: Final = "jetstream"
 
 
 class TopicSink(Protocol):
@@ -45,7 +47,7 @@ class TopicSink(Protocol):
 class KafkaSink:
     """Idempotent and acknowledged by all in-sync copies; what a broken producer may still deliver late is a repeat."""
 
-    target = "kafka"
+    target = KAFKA
 
     def __init__(self, settings: TopicSettings, name: str) -> None:
         self._settings = settings
@@ -106,7 +108,7 @@ class KafkaSink:
 class JetStreamSink:
     """The stream ANALYTICS_EVENTS, over the connection that the relay has too."""
 
-    target = "jetstream"
+    target = JETSTREAM
 
     def __init__(self, settings: TopicSettings, bus: Bus) -> None:
         self._settings = settings
@@ -132,6 +134,11 @@ class JetStreamSink:
 
     async def close(self) -> None:
         """The connection is the process's."""
+
+
+def target_of(settings: TopicSettings) -> str:
+    """Names the cursor of the bus that these settings choose."""
+    return KAFKA if settings.kafka_bootstrap else JETSTREAM
 
 
 def make_sink(settings: TopicSettings, bus: Bus, name: str) -> TopicSink:
