@@ -18,6 +18,7 @@ import asyncio
 import contextvars
 import time
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -36,8 +37,11 @@ EXACT_MAX: Final = 120
 """Limits up to this one remember every admission."""
 
 SUB_BUCKETS: Final = 100
-ANSWER_SECONDS: Final = 0.25
-"""So long a check waits at most; then Redis counts as away."""
+ANSWER_SECONDS: Final = 1.0
+"""So long a check waits for Redis; then it counts as away."""
+
+HELD_UP_SECONDS: Final = 0.05
+"""When this process itself comes back so late from the wait, the answer may long be there: it waits once more."""
 
 AWAY_SECONDS: Final = 0.5
 """After a failure Redis is left alone for so long: nobody waits for what has just not answered."""
@@ -107,7 +111,7 @@ class RateLimiter:
         # No retries of its own: a step that was lost may have counted, and must not count again.
         self._redis: Redis = Redis.from_url(
             url,
-            socket_timeout=answer_seconds,
+            socket_timeout=answer_seconds * 4,  # ours comes first, which knows when this process was held up
             socket_connect_timeout=answer_seconds,
             max_connections=IN_FLIGHT_MAX * 2,
             retry=Retry(NoBackoff(), 0),
@@ -161,8 +165,7 @@ class RateLimiter:
 
     async def _step(self, checks: list[_Check]) -> None:
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                answers = await self._asked(checks)
+            answers = await self._in_time(self._asked(checks))
         except (RedisError, OSError, TimeoutError) as error:
             self._note_away(error, checks)
         else:
@@ -174,6 +177,22 @@ class RateLimiter:
         finally:
             for check in checks:
                 check.verdict.cancel()  # answered ones stay as they are; nobody waits for ever
+
+    async def _in_time(self, asked: Coroutine[Any, Any, list[int]]) -> list[int]:
+        """Raises TimeoutError."""
+        loop = asyncio.get_running_loop()
+        asking = asyncio.create_task(asked, name="rate limits asked")
+        try:
+            for _ in range(2):
+                due_at = loop.time() + self._answer_seconds
+                await asyncio.wait({asking}, timeout=self._answer_seconds)
+                if asking.done():
+                    return asking.result()
+                if loop.time() - due_at < HELD_UP_SECONDS:
+                    break
+            raise TimeoutError
+        finally:
+            asking.cancel()
 
     async def _asked(self, checks: list[_Check]) -> list[int]:
         arguments: list[int] = []

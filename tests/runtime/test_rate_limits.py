@@ -215,6 +215,19 @@ async def test_without_redis_nobody_waits_longer_than_the_bound(
     await limiter.close()
 
 
+async def test_a_process_that_was_held_up_itself_does_not_blame_redis(private_redis: RedisServer) -> None:
+    answer_seconds = 0.2
+    limiter = RateLimiter(private_redis.url, answer_seconds=answer_seconds)
+    assert (await limiter.admit("a", Limit(5))).admitted  # connected
+    os.kill(private_redis.pid, signal.SIGSTOP)
+    asking = asyncio.create_task(limiter.admit("a", Limit(5)))
+    await asyncio.sleep(answer_seconds / 4)  # the question is there
+    os.kill(private_redis.pid, signal.SIGCONT)
+    asyncio.get_running_loop().call_soon(time.sleep, 2 * answer_seconds)  # and now the answer, unread
+    assert (await asking).admitted
+    await limiter.close()
+
+
 async def _back(limiter: RateLimiter) -> Verdict:
     async with asyncio.timeout(20):
         while True:
