@@ -13,6 +13,7 @@ DATA ?= .data
 SCALE ?=
 DEMO ?= 1
 TRADERS ?= 0
+KAFKA ?= 0
 SHARDS ?= 0
 SEED ?= 1
 COUNT ?= 1000000
@@ -23,12 +24,12 @@ TESTS ?= tests
 WORKERS ?= 3
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset verify fuzz test simulate soak-kill hostile limits side-by-side check format docs bench clean
+.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify fuzz test simulate soak-kill hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 SHARDS=4'
+	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 KAFKA=1 SHARDS=4'
 	@echo '  Option of setup: PYTHON3=/usr/bin/python3, the interpreter that .venv is made with (make clean first)'
 	@echo '  Options of test: TESTS=tests/engine WORKERS=0 ARGS="-k pool -x"'
 
@@ -58,7 +59,7 @@ proto: ## Generate the gRPC code again
 	@$(MAKE) --no-print-directory proto/gen/.stamp
 
 run: setup ## Start everything: PostgreSQL, NATS, Redis, all services, demo markets
-	@$(PYTHON) -m launcher run --port "$(PORT)" --data "$(DATA)" --scale "$(SCALE)" --demo "$(DEMO)" --traders "$(TRADERS)" --shards "$(SHARDS)"
+	@$(PYTHON) -m launcher run --port "$(PORT)" --data "$(DATA)" --scale "$(SCALE)" --demo "$(DEMO)" --traders "$(TRADERS)" --kafka "$(KAFKA)" --shards "$(SHARDS)"
 
 status: setup ## Show what runs
 	@$(PYTHON) -m launcher status --data "$(DATA)"
@@ -74,6 +75,12 @@ reset: setup ## Stop, then delete all data of the data folder
 
 test: setup ## Run the tests
 	@$(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
+
+topics: setup ## Make the topics of the running engine, or change their settings (KAFKA_..., TOPIC_...)
+	@$(PYTHON) -m launcher topics --data "$(DATA)"
+
+rebuild-buses: setup ## Wipe both buses of the running engine and publish everything again from PostgreSQL
+	@$(PYTHON) -m launcher rebuild-buses --data "$(DATA)"
 
 verify: setup ## Recompute every balance from the ledger of the data folder (ARGS for options)
 	@$(PYTHON) -m launcher verify --data "$(DATA)" $(ARGS)

@@ -110,6 +110,7 @@ def _options(data: Path) -> RunOptions:
         scale={},
         demo=False,
         traders=0,
+        kafka=False,
         shards=servers.SHARDS,
         admin_email=None,
         admin_password=None,

@@ -54,6 +54,7 @@ def run_command(
     scale: Annotated[str, typer.Option(help='Processes per service: "ws_service=2 order_service=2".')] = "",
     demo: Annotated[int, typer.Option(help="1: open demo markets when there are none. 0: do not.")] = 1,
     traders: Annotated[int, typer.Option(help="Simulated traders.")] = 0,
+    kafka: Annotated[int, typer.Option(help="1: also a Kafka broker (needs Java and Maven).")] = 0,
     shards: Annotated[int, typer.Option(help="Shards of a new database. 0: the usual number.")] = 0,
 ) -> None:
     """Start everything and stay until Ctrl-C."""
@@ -63,6 +64,7 @@ def run_command(
         scale=parse_scale(scale),
         demo=bool(demo),
         traders=traders,
+        kafka=bool(kafka),
         shards=shards,
         admin_email=os.environ.get("ADMIN_EMAIL") or None,
         admin_password=os.environ.get("ADMIN_PASSWORD") or None,
@@ -133,6 +135,24 @@ def replay(context: typer.Context, data: Data = Path(".data")) -> None:
 
 
 @app.command()
+def topics(data: Data = Path(".data")) -> None:
+    """Make the topics of the running engine, or give them the settings of the environment."""
+    _bus_command(["topics"], DataFolder(data))
+
+
+@app.command(context_settings=PASS_ON)
+def seek(context: typer.Context, data: Data = Path(".data")) -> None:
+    """Where the group of a topic goes on: `seek price-updates --to start`."""
+    _bus_command(["seek", *context.args], DataFolder(data))
+
+
+@app.command("rebuild-buses")
+def rebuild_buses(data: Data = Path(".data")) -> None:
+    """Wipe both buses of the running engine and publish everything again from PostgreSQL."""
+    _bus_command(["rebuild-buses"], DataFolder(data))
+
+
+@app.command()
 def markets(data: Data = Path(".data")) -> None:
     """List the markets of the running engine."""
     table = Table("market_id", "status", "probability", "question")
@@ -199,6 +219,22 @@ def _database_command(command: str, arguments: list[str], folder: DataFolder) ->
         done = subprocess.run(
             [sys.executable, "-m", "db_service", command, *arguments], cwd=ROOT, env=environment
         )
+    sys.exit(done.returncode)
+
+
+def _bus_command(arguments: list[str], folder: DataFolder) -> None:
+    """A command of order_service on the buses of the running engine."""
+    state = running_state(folder)
+    servers = EmbeddedServers(folder)
+    servers.postgres.port, servers.nats.port = state.postgres_port, state.nats_port
+    environment = {
+        **os.environ,
+        "DATABASE_URL": servers.database_url("pm_order"),
+        "NATS_URL": servers.nats.url,
+    }
+    if state.kafka_bootstrap:
+        environment["KAFKA_BOOTSTRAP"] = state.kafka_bootstrap
+    done = subprocess.run([sys.executable, "-m", "order_service", *arguments], cwd=ROOT, env=environment)
     sys.exit(done.returncode)
 
 

@@ -49,6 +49,7 @@ class RunState:
     postgres_port: int
     nats_port: int
     redis_port: int
+    kafka_bootstrap: str
     services: tuple[RunningService, ...]
 
 

@@ -26,6 +26,8 @@ class RunOptions:
     scale: Mapping[str, int]
     demo: bool
     traders: int
+    kafka: bool
+    """Also start a Kafka broker, and feed the topics to it instead of JetStream."""
     shards: int
     """Of a new database. 0: the usual number; an existing database keeps its own."""
     admin_email: str | None

@@ -39,6 +39,8 @@ class Servers:
     database_url: Callable[[str], str]
     nats_url: str
     redis_url: str
+    kafka_bootstrap: str
+    """Empty: none was started; the topics are on JetStream, or where KAFKA_BOOTSTRAP of the environment says."""
     mail_folder: str
     """Where auth_service writes mails while no SMTP_HOST is set."""
     gateway_secret: str
@@ -82,6 +84,8 @@ def make_plan(
         "OPS_HOST": "127.0.0.1",
         "HTTP_HOST": "127.0.0.1",
     }
+    if servers.kafka_bootstrap:
+        shared["KAFKA_BOOTSTRAP"] = servers.kafka_bootstrap
     services = []
     for module, instances in names.items():
         for number, instance in enumerate(instances):

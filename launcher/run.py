@@ -13,7 +13,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from launcher.demo import open_demo_markets
-from launcher.embedded import NatsServer, PostgresServer, RedisServer
+from launcher.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer
+from launcher.embedded.kafka import why_not
 from launcher.embedded.process import EmbeddedServer
 from launcher.folder import Admin, DataFolder, RunState
 from launcher.options import ADMIN_EMAIL, BadOption, RunOptions
@@ -31,9 +32,9 @@ class StepFailed(Exception):
 
 
 class EmbeddedServers:
-    """PostgreSQL, NATS and Redis below one data folder."""
+    """PostgreSQL, NATS and Redis below one data folder; Kafka where it is wanted."""
 
-    def __init__(self, folder: DataFolder) -> None:
+    def __init__(self, folder: DataFolder, *, kafka: bool = False) -> None:
         kept = folder.secrets()
         self._logs = folder.logs.resolve()
         self.postgres = PostgresServer(
@@ -43,9 +44,11 @@ class EmbeddedServers:
         self.redis = RedisServer(
             folder.path / "redis", password=kept.redis, log_path=folder.log_file("redis")
         )
+        self.kafka = KafkaServer(folder.path / "kafka", log_path=folder.log_file("kafka")) if kafka else None
 
     def all(self) -> Sequence[EmbeddedServer]:
-        return (self.postgres, self.nats, self.redis)
+        wanted = (self.postgres, self.nats, self.redis, self.kafka)
+        return [server for server in wanted if server is not None]
 
     def start(self) -> None:
         for server in self.all():
@@ -60,6 +63,7 @@ class EmbeddedServers:
             database_url=self.database_url,
             nats_url=self.nats.url,
             redis_url=self.redis.url,
+            kafka_bootstrap=self.kafka.bootstrap if self.kafka else "",
             mail_folder=str(self._logs / "mail"),
             gateway_secret=secrets.token_hex(32),
         )
@@ -72,6 +76,9 @@ def run(options: RunOptions, console: Console) -> int:
     """The exit code. Raises BadOption, FolderInUse, StepFailed, ServerError with messages for people."""
     if not is_free(options.port):
         raise BadOption(f"port {options.port} is in use or not allowed; choose another with PORT=number")
+    missing = why_not() if options.kafka else None
+    if missing is not None:
+        raise BadOption(f"KAFKA=1: {missing}")
     folder = DataFolder(options.data)
     folder.prepare()
     folder.lock()
@@ -79,9 +86,9 @@ def run(options: RunOptions, console: Console) -> int:
     # From here on a SIGTERM or a closed terminal ends everything in order, as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    servers = EmbeddedServers(folder)
+    servers = EmbeddedServers(folder, kafka=options.kafka)
     try:
-        with console.status("Starting PostgreSQL, NATS and Redis ..."):
+        with console.status(f"Starting {', '.join(server.name for server in servers.all())} ..."):
             servers.start()
         with console.status("Bringing the database up to date ..."):
             make_database(servers.postgres, options)
@@ -232,5 +239,6 @@ def state_of(plan: Plan, servers: EmbeddedServers, supervisor: Supervisor) -> Ru
         postgres_port=servers.postgres.port,
         nats_port=servers.nats.port,
         redis_port=servers.redis.port,
+        kafka_bootstrap=servers.kafka.bootstrap if servers.kafka else "",
         services=supervisor.running(),
     )

@@ -26,10 +26,12 @@ def print_welcome(
     """`fresh_password`: the administrator's password was made in this run; it is shown this once."""
     folder = DataFolder(options.data)
     password = f"{admin.password}  (shown this once; kept in {folder.admin_file})"
+    kafka = plan.services[0].environment.get("KAFKA_BOOTSTRAP")
     rows = {
         "REST": f"{plan.url}/v1",
         "WebSocket": plan.ws_url,
         "gRPC": ", ".join(f"{name}_service {address}" for name, address in plan.grpc.items()),
+        **({"Kafka": kafka} if kafka else {}),
         "admin": admin.email,
         "password": password if fresh_password else f"as in {folder.admin_file}",
         "data": str(folder.path),

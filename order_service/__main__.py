@@ -14,6 +14,7 @@ from order_service.bus_rebuild import Stalled, rebuild
 from order_service.process import serve
 from order_service.settings import BusSettings, OrderSettings
 from runtime.lifecycle import run_service
+from runtime.logs import configure_logging
 from runtime.postgres import open_pool
 from runtime.settings import load_settings
 from runtime.topic_admin import GroupIsActive, ensure_topics, seek_group
@@ -35,6 +36,8 @@ def serve_command(context: typer.Context) -> None:
     """Without a command: serve."""
     if context.invoked_subcommand is None:
         run_service("order_service", OrderSettings, serve)
+    else:  # a command says what happened in its own words
+        configure_logging("order_service", level="CRITICAL")
 
 
 @app.command("topics")

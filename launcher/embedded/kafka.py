@@ -40,6 +40,7 @@ class KafkaServer(EmbeddedServer):
     """`bootstrap` is its host:port. Topics and offsets are kept in `data_dir` over restarts."""
 
     name = "Kafka"
+    ready_seconds = 120.0  # a busy machine needs a while to load its classes
 
     def __init__(self, data_dir: Path, *, port: int | None = None, log_path: Path | None = None) -> None:
         super().__init__(port=port, log_path=log_path or data_dir.with_suffix(".log"))

@@ -56,6 +56,7 @@ class EmbeddedServer:
     name = "server"
     stop_signal = signal.SIGTERM
     account: Account | None = None
+    ready_seconds = READY_SECONDS
 
     def __init__(self, *, port: int | None, log_path: Path) -> None:
         self._fixed_port = port
@@ -137,7 +138,7 @@ class EmbeddedServer:
                 preexec_fn=die_with_parent(self.stop_signal),
                 **identity(self.account),
             )
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + self.ready_seconds
         while time.monotonic() < deadline and self._process.poll() is None:
             if self.is_ready():
                 return True

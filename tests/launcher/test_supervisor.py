@@ -198,6 +198,7 @@ def options(**changes: object) -> RunOptions:
         "scale": {},
         "demo": False,
         "traders": 0,
+        "kafka": False,
         "shards": 2,
         "admin_email": "admin@example.com",
         "admin_password": None,
@@ -207,5 +208,5 @@ def options(**changes: object) -> RunOptions:
 
 
 def planned(**changes: object) -> Plan:
-    servers = Servers(lambda role: f"pg://{role}", "nats://x", "redis://x", "mail", "secret")
+    servers = Servers(lambda role: f"pg://{role}", "nats://x", "redis://x", "", "mail", "secret")
     return make_plan(options(**changes), servers, free_port, [8081, 8082])

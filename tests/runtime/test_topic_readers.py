@@ -17,9 +17,8 @@ from db_service.topics.messages import PART_BYTES_MAX
 from launcher.embedded import NatsServer
 from runtime.topic_admin import GroupIsActive, ensure_topics, seek_group
 from runtime.topic_readers import open_reader
-from runtime.topic_settings import TopicSettings
 from runtime.topics import Batch, PartitionsLost, Topic, TopicReader
-from tests.runtime.topic_bus import PARTITIONS, Seen, TopicBus, messages_of, read, until
+from tests.runtime.topic_bus import PARTITIONS, Seen, TopicBus, messages_of, read, settings_of, until
 from tests.servers import Broker
 
 SESSION_SECONDS = 2.0
@@ -40,17 +39,6 @@ async def bus(request: pytest.FixtureRequest, nats_server: NatsServer) -> TopicB
 @pytest.fixture
 def markets() -> list[str]:
     return [str(uuid.uuid4()) for _ in range(12)]
-
-
-def settings_of(nats_server: NatsServer, kafka_bootstrap: str) -> TopicSettings:
-    return TopicSettings.model_validate(
-        {
-            "nats_url": nats_server.url,
-            "kafka_bootstrap": kafka_bootstrap,
-            "kafka_partitions": PARTITIONS,
-            "topic_max_bytes": 1 << 28,
-        }
-    )
 
 
 @dataclass(slots=True)

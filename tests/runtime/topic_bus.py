@@ -67,6 +67,17 @@ class TopicBus:
         self.server.start()
 
 
+def settings_of(nats_server: NatsServer, kafka_bootstrap: str) -> TopicSettings:
+    return TopicSettings.model_validate(
+        {
+            "nats_url": nats_server.url,
+            "kafka_bootstrap": kafka_bootstrap,
+            "kafka_partitions": PARTITIONS,
+            "topic_max_bytes": 1 << 28,
+        }
+    )
+
+
 def messages_of(markets: Sequence[str], first: int, last: int, *, size: int = 0) -> list[TopicMessage]:
     """Price updates first..last of each market, in turn."""
     return [
