@@ -12,11 +12,13 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -49,11 +51,24 @@ IDLE_SHARE = 10
 """One in so many never reads."""
 SOAK_SECONDS = 300.0
 SOAK_COUNT = 2_000
+SOAK_PAUSE_SECONDS = 0.2
 SOAK_SHOWN_SECONDS = 15.0
-SOAK_BOOKS_GROWTH_MAX = 1.05
+SOAK_GROWTH_MAX = 1.05
+LEVELS = 3
+FILL_LEVELS = 900
+FILL_FRAMES_MAX = 500
+FILL_PAUSE_SECONDS = 0.06
 METRICS = ("median ms", "p99 ms", "last ms", "KiB/connection")
 MARKET_ID = "00000006-0000-4000-8000-000000000001"
+FILL_MARKET_ID = "00000006-0000-4000-8000-000000000002"
 REPOSITORY = Path(__file__).parents[1]
+
+
+def _follow(*market_ids: str) -> str:
+    return json.dumps({"cmd": "subscribe", "channel": "book", "market_ids": market_ids})
+
+
+BOTH = _follow(MARKET_ID, FILL_MARKET_ID)
 
 
 class Server(Protocol):
@@ -73,7 +88,7 @@ class Book(order_pb2_grpc.OrderServiceServicer, order_pb2_grpc.ShardServiceServi
     """The reads of an order_service: the book as it was published last."""
 
     def __init__(self) -> None:
-        self.seq = 0
+        self.seqs = {MARKET_ID: 0, FILL_MARKET_ID: 0}
         self._server = grpc.server(ThreadPoolExecutor(2))
         order_pb2_grpc.add_OrderServiceServicer_to_server(self, self._server)
         order_pb2_grpc.add_ShardServiceServicer_to_server(self, self._server)
@@ -84,10 +99,14 @@ class Book(order_pb2_grpc.OrderServiceServicer, order_pb2_grpc.ShardServiceServi
         self._server.stop(0)
 
     def GetBook(self, request: Any, context: Any) -> order_pb2.GetBookResponse:
-        return order_pb2.GetBookResponse(market_id=MARKET_ID, epoch=1, seq=self.seq, time=1, status="ACTIVE")
+        return order_pb2.GetBookResponse(
+            market_id=request.market_id, epoch=1, seq=self.seqs[request.market_id], status="ACTIVE"
+        )
 
     def GetMarket(self, request: Any, context: Any) -> order_pb2.GetMarketResponse:
-        market = common_pb2.Market(market_id=MARKET_ID, seq=self.seq, status="ACTIVE")
+        market = common_pb2.Market(
+            market_id=request.market_id, seq=self.seqs[request.market_id], status="ACTIVE"
+        )
         return order_pb2.GetMarketResponse(market=market)
 
     def ListShards(self, request: Any, context: Any) -> order_pb2.ListShardsResponse:
@@ -99,13 +118,14 @@ class Ours:
     """A new ws_service process, with a bus of its own."""
 
     path = "/ws/v1"
-    hello = json.dumps({"cmd": "subscribe", "channel": "book", "market_ids": [MARKET_ID]})
+    hello = _follow(MARKET_ID)
 
     def __init__(self, stack: ExitStack) -> None:
         self.port = free_port()
         where = stack.enter_context(servers.folder())
         nats_url = stack.enter_context(servers.nats(where)).url
         redis_url = stack.enter_context(servers.redis(where)).url
+        self._ops_port = free_port()
         self._issuer = Issuer()
         stack.callback(self._issuer.close)
         self._book = Book()
@@ -119,6 +139,7 @@ class Ours:
             "JWKS_URL": self._issuer.url,
             "ORDER_GRPC": self._book.address,
             "HTTP_PORT": str(self.port),
+            "OPS_PORT": str(self._ops_port),
             "GOAWAY_SPREAD_SECONDS": "0",
             "LOG_LEVEL": "ERROR",
         }
@@ -126,14 +147,31 @@ class Ours:
         _until_listening(self.port)
 
     def send(self) -> tuple[int, float]:
-        return self._loop.run(self._publish())
+        return self._loop.run(self._publish(MARKET_ID, LEVELS))
 
-    async def _publish(self) -> tuple[int, float]:
-        self._book.seq += 1
+    def fill(self, idle: int) -> None:
+        """Changes of a book that only the idle clients follow, until all of them count as slow."""
+        for _ in range(FILL_FRAMES_MAX):
+            if self.slow() == idle:
+                return
+            self._loop.run(self._publish(FILL_MARKET_ID, FILL_LEVELS))
+            time.sleep(FILL_PAUSE_SECONDS)
+        raise BenchError(f"{self.slow()} sockets are slow, not {idle}")
+
+    def slow(self) -> int:
+        """Sockets that it counts as slow."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._ops_port}/metrics") as answer:
+            found = re.search(rb"^ws_slow_sockets (\S+)", answer.read(), re.MULTILINE)
+        assert found is not None
+        return int(float(found[1]))
+
+    async def _publish(self, market_id: str, levels: int) -> tuple[int, float]:
+        self._book.seqs[market_id] += 1
+        seq = self._book.seqs[market_id]
         began = time.perf_counter()
-        await self._bus.publish(f"market.{MARKET_ID}.book", _change(self._book.seq))
+        await self._bus.publish(f"market.{market_id}.book", _change(market_id, seq, levels))
         await self._bus.flush()
-        return self._book.seq, began
+        return seq, began
 
 
 class Rival:
@@ -197,7 +235,9 @@ def _measure(name: str, count: int, idle: int, frames: int) -> Mapping[str, floa
     with ExitStack() as stack:
         server: Server = Ours(stack) if name == "ws_service" else Rival(stack, name)
         before = _resident_bytes(server)
-        load = stack.enter_context(Load(Clients(server.port, server.path, count, server.hello, idle)))
+        load = stack.enter_context(Load(Clients(server.port, server.path, count, server.hello, idle, BOTH)))
+        if isinstance(server, Ours) and idle:
+            server.fill(idle)
         receipts = [_one_frame(server, load) for _ in range(WARM_UP_FRAMES + frames)][WARM_UP_FRAMES:]
         used = _resident_bytes(server) - before
     seconds = [moment for each in receipts for moment in each]
@@ -220,32 +260,33 @@ def soak(seconds: float) -> None:
     its first minute by more than a twentieth."""
     with ExitStack() as stack:
         server = Ours(stack)
-        clients = Clients(server.port, server.path, SOAK_COUNT, server.hello, SOAK_COUNT // IDLE_SHARE)
+        clients = Clients(server.port, server.path, SOAK_COUNT, server.hello, SOAK_COUNT // IDLE_SHARE, BOTH)
         load = stack.enter_context(Load(clients))
         began = time.monotonic()
         shown, first, resident = 0.0, 0.0, 0.0
         while (now := time.monotonic() - began) < seconds:
             seq, _ = server.send()
             load.receipts(seq, FRAME_SECONDS)
+            time.sleep(SOAK_PAUSE_SECONDS)
             if now >= shown:
                 resident = _resident_bytes(server) / 2**20
                 first = first or (resident if now >= seconds / 5 else 0.0)
                 print(f"{now:6.0f} s  {resident:8.1f} MiB", flush=True)
                 shown += SOAK_SHOWN_SECONDS
-        if resident > first * SOAK_BOOKS_GROWTH_MAX:
+        if resident > first * SOAK_GROWTH_MAX:
             raise BenchError(f"memory grew from {first:.1f} to {resident:.1f} MiB")
 
 
-def _change(seq: int) -> bytes:
+def _change(market_id: str, seq: int, levels: int) -> bytes:
     """A book message of the bus."""
     return json.dumps(
         {
-            "market_id": MARKET_ID,
+            "market_id": market_id,
             "epoch": 1,
             "prev_seq": seq - 1,
             "seq": seq,
             "time": 1_800_000_000_000_000 + seq,
-            "levels": [[price * 10_000, 1_000_000 + seq, "bid"] for price in range(1, 4)],
+            "levels": [[price * 1_000, 1_000_000 + seq, "bid"] for price in range(1, levels + 1)],
             "pool": {"yes_micros": 400_000_000, "no_micros": 600_000_000},
             "probability_micros": 600_000,
             "last_price_micros": 600_000,
@@ -265,7 +306,7 @@ def _delta(seq: int) -> bytes:
             "prev_seq": seq - 1,
             "seq": seq,
             "time": "2027-01-15T08:00:00.000001Z",
-            "bids": [[price * 10_000, 1_000_000 + seq] for price in range(3, 0, -1)],
+            "bids": [[price * 1_000, 1_000_000 + seq] for price in range(LEVELS, 0, -1)],
             "asks": [],
             "pool": {"yes_micros": 400_000_000, "no_micros": 600_000_000},
             "checksum": 2_423_766_841,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import re
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from bench.report import BenchError
 SEQ = re.compile(rb'"seq":(\d+)')
 OPEN_AT_ONCE = 100
 OPEN_SECONDS = 120.0
+IDLE_BUFFER_BYTES = 4_096
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -32,13 +34,15 @@ MASK = b"\0\0\0\0"  # a mask of zeros leaves the text as it is
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """`hello`: the text each sends once it is in, or nothing. `idle`: how many of them never read."""
+    """`hello`: the text each sends once it is in, or nothing. `idle`: how many of them never read, and say
+    `idle_hello`."""
 
     port: int
     path: str
     count: int
     hello: str
     idle: int = 0
+    idle_hello: str = ""
 
 
 def client_frame(text: str) -> bytes:
@@ -130,20 +134,27 @@ class _Loads:
 
     async def open(self) -> None:
         hello = client_frame(self.clients.hello) if self.clients.hello else b""
-        loop = asyncio.get_running_loop()
+        idle_hello = client_frame(self.clients.idle_hello) if self.clients.idle_hello else b""
         for start in range(0, self.clients.count, OPEN_AT_ONCE):
             numbers = range(start, min(start + OPEN_AT_ONCE, self.clients.count))
             await asyncio.gather(
                 *(
-                    loop.create_connection(
-                        partial(_Client, self, hello, reads=number >= self.clients.idle),
-                        "127.0.0.1",
-                        self.clients.port,
-                    )
+                    self._connect(number, hello if number >= self.clients.idle else idle_hello)
                     for number in numbers
                 )
             )
             await self._until(partial(self._are_in, numbers.stop), OPEN_SECONDS)
+
+    async def _connect(self, number: int, hello: bytes) -> None:
+        """An idle client takes little into its own buffer, so that it is soon slow to the server."""
+        sock = socket.socket()
+        reads = number >= self.clients.idle
+        if not reads:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, IDLE_BUFFER_BYTES)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", self.clients.port))
+        await loop.create_connection(partial(_Client, self, hello, reads=reads), sock=sock)
 
     async def wait(self, seq: int, seconds: float) -> list[float]:
         """All moments of that frame, or the failure."""
