@@ -1,23 +1,25 @@
-"""Many WebSocket clients in a process of their own, as lean as can be: raw TCP, one `recv` buffer each, one look at the
-frame's number. It says when each frame was there; who measures runs it beside the server.
+"""Many WebSocket clients in a process of their own, as lean as can be: raw TCP, one loop over `epoll`, one look at each
+frame's number. Who measures runs it beside the server.
 
-Frames carry `"seq":N`; a client that never reads is opened and then left alone.
+Each frame's moment is noted twice: when it arrived at the client's socket (the kernel's own time stamp), and when this
+process, in Python and with all clients on one core, had read it. The first is the server's doing, the second is what a
+reader that has so much to do sees. Frames carry `"seq":N`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import multiprocessing
 import re
+import select
 import socket
+import struct
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
-
-import uvloop
 
 from bench.report import BenchError
 
@@ -25,6 +27,12 @@ SEQ = re.compile(rb'"seq":(\d+)')
 OPEN_AT_ONCE = 100
 OPEN_SECONDS = 120.0
 IDLE_BUFFER_BYTES = 4_096
+RECEIVE_BYTES = 65_536
+TURN_SECONDS = 0.1
+EVENTS_MAX = 1_024
+SO_TIMESTAMPNS = 35
+"""Linux; Python's `socket` does not name it."""
+TIME_STAMP = struct.Struct("qq")
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -45,39 +53,52 @@ class Clients:
     idle_hello: str = ""
 
 
-def client_frame(text: str) -> bytes:
-    """A masked text frame (RFC 6455, 5.2)."""
-    body = text.encode()
-    assert len(body) < 65_536
-    head = bytes((0x81, 0x80 | len(body))) if len(body) < 126 else b"\x81\xfe" + len(body).to_bytes(2, "big")
-    return head + MASK + body
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """When each reading client had one frame, in seconds of Unix time, each list sorted."""
+
+    arrived: Sequence[float]
+    read: Sequence[float]
 
 
 class Load:
-    """The other process. Use as a context manager; `receipts` after each frame."""
+    """The other process. Use as a context manager; then ask, one thing at a time. Raises BenchError when a connection
+    was refused or closed."""
 
     def __init__(self, clients: Clients) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_main, args=(clients, theirs), daemon=True)
         self._process.start()
-        self.opened = self._answer()
+        self._answer()
 
     def __enter__(self) -> Load:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pipe.send(None)
         self._process.join(10)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
 
-    def receipts(self, seq: int, seconds: float) -> Sequence[float]:
-        """When (perf_counter, which all processes share) each reading client had the frame of that number, sorted."""
-        self._pipe.send((seq, seconds))
-        answer: Sequence[float] = self._answer()
-        return answer
+    def frame(self, seq: int, seconds: float) -> Receipts:
+        """Waits until every reading client had the frame of that number."""
+        receipts: Receipts = self._ask("frame", seq, seconds)
+        return receipts
+
+    def frames(self) -> Mapping[int, Receipts]:
+        """All frames since it was asked last."""
+        found: Mapping[int, Receipts] = self._ask("frames")
+        return found
+
+    def renew_idle(self) -> None:
+        """Those that never read are cut off, and as many come anew."""
+        self._ask("renew_idle")
+
+    def _ask(self, *question: Any) -> Any:
+        self._pipe.send(question)
+        return self._answer()
 
     def _answer(self) -> Any:
         if not self._pipe.poll(OPEN_SECONDS):
@@ -88,125 +109,135 @@ class Load:
         return answer
 
 
-class _Client(asyncio.Protocol):
-    def __init__(self, load: _Loads, hello: bytes, *, reads: bool) -> None:
-        self._load = load
-        self._hello = hello
-        self._reads = reads
-        self._is_in = False
-        self._transport: Any = None
+def client_frame(text: str) -> bytes:
+    """A masked text frame (RFC 6455, 5.2)."""
+    body = text.encode()
+    assert len(body) < 65_536
+    head = bytes((0x81, 0x80 | len(body))) if len(body) < 126 else b"\x81\xfe" + len(body).to_bytes(2, "big")
+    return head + MASK + body
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._transport.write(self._load.handshake)
 
-    def data_received(self, data: bytes) -> None:
-        if not self._is_in:
-            if not data.startswith(b"HTTP/1.1 101"):
-                self._load.fail(f"refused: {data[:80]!r}")
+class _Crowd:
+    """All clients of the process, and the pipe to who asks."""
+
+    def __init__(self, clients: Clients, pipe: Connection) -> None:
+        self._clients = clients
+        self._pipe = pipe
+        self._handshake = HANDSHAKE.format(path=clients.path, port=clients.port).encode()
+        self._poll = select.epoll()
+        self._poll.register(pipe.fileno(), select.EPOLLIN)
+        self._readers: dict[int, socket.socket] = {}
+        self._idle: list[socket.socket] = []
+        self._coming: dict[int, bytes] = {}
+        """What those say who have not been let in yet."""
+        self._moments: defaultdict[int, dict[int, tuple[float, float]]] = defaultdict(dict)
+
+    def open(self) -> None:
+        self._open_idle()
+        self._open(self._clients.count - self._clients.idle, self._clients.hello)
+
+    def serve(self) -> None:
+        """Until nobody asks any more."""
+        while True:
+            if not self._turn():
+                continue
+            question = self._pipe.recv()
+            if question is None:
                 return
-            self._is_in = True
-            if self._hello:
-                self._transport.write(self._hello)
-            self._load.one_is_in()
-            if not self._reads:
-                self._transport.pause_reading()
-                return
-        for found in SEQ.findall(data):
-            self._load.received(int(found))
+            self._pipe.send(getattr(self, question[0])(*question[1:]))
 
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self._load.is_over and self._reads:
-            self._load.fail("a connection was closed")
-
-
-class _Loads:
-    """All clients of the process."""
-
-    def __init__(self, clients: Clients) -> None:
-        self.clients = clients
-        self.handshake = HANDSHAKE.format(path=clients.path, port=clients.port).encode()
-        self.is_over = False
-        self.failure: str | None = None
-        self.moments: dict[int, list[float]] = {}
-        self._in = 0
-        self._changed = asyncio.Event()
-
-    async def open(self) -> None:
-        hello = client_frame(self.clients.hello) if self.clients.hello else b""
-        idle_hello = client_frame(self.clients.idle_hello) if self.clients.idle_hello else b""
-        for start in range(0, self.clients.count, OPEN_AT_ONCE):
-            numbers = range(start, min(start + OPEN_AT_ONCE, self.clients.count))
-            await asyncio.gather(
-                *(
-                    self._connect(number, hello if number >= self.clients.idle else idle_hello)
-                    for number in numbers
-                )
-            )
-            await self._until(partial(self._are_in, numbers.stop), OPEN_SECONDS)
-
-    async def _connect(self, number: int, hello: bytes) -> None:
-        """An idle client takes little into its own buffer, so that it is soon slow to the server."""
-        sock = socket.socket()
-        reads = number >= self.clients.idle
-        if not reads:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, IDLE_BUFFER_BYTES)
-        sock.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, ("127.0.0.1", self.clients.port))
-        await loop.create_connection(partial(_Client, self, hello, reads=reads), sock=sock)
-
-    async def wait(self, seq: int, seconds: float) -> list[float]:
-        """All moments of that frame, or the failure."""
-        wanted = self.clients.count - self.clients.idle
-        moments = self.moments.setdefault(seq, [])
-        await self._until(lambda: len(moments) >= wanted, seconds)
+    def frame(self, seq: int, seconds: float) -> Receipts:
+        wanted, moments = len(self._readers), self._moments[seq]
+        self._turn_until(lambda: len(moments) >= wanted, seconds)
         if len(moments) < wanted:
             raise BenchError(f"{wanted - len(moments)} of {wanted} clients did not get frame {seq}")
-        for old in [known for known in self.moments if known <= seq]:
-            del self.moments[old]
-        return sorted(moments)
+        for old in [known for known in self._moments if known <= seq]:
+            del self._moments[old]
+        return _receipts(moments)
 
-    def _are_in(self, count: int) -> bool:
-        return self._in >= count
+    def frames(self) -> Mapping[int, Receipts]:
+        found = {seq: _receipts(moments) for seq, moments in self._moments.items()}
+        self._moments.clear()
+        return found
 
-    def one_is_in(self) -> None:
-        self._in += 1
-        self._changed.set()
+    def renew_idle(self) -> bool:
+        for sock in self._idle:
+            sock.close()
+        self._idle.clear()
+        self._open_idle()
+        return True
 
-    def received(self, seq: int) -> None:
-        moments = self.moments.setdefault(seq, [])
-        moments.append(time.perf_counter())
-        if len(moments) >= self.clients.count - self.clients.idle:
-            self._changed.set()
+    def _open_idle(self) -> None:
+        """They take little into their own buffers, so that they are soon slow to the server."""
+        self._open(self._clients.idle, self._clients.idle_hello, IDLE_BUFFER_BYTES)
+        for _ in range(self._clients.idle):
+            number, sock = self._readers.popitem()
+            self._poll.unregister(number)
+            self._idle.append(sock)
 
-    def fail(self, reason: str) -> None:
-        self.failure = self.failure or reason
-        self._changed.set()
+    def _open(self, count: int, hello: str, buffer_bytes: int | None = None) -> None:
+        said = client_frame(hello) if hello else b""
+        for start in range(0, count, OPEN_AT_ONCE):
+            for _ in range(start, min(start + OPEN_AT_ONCE, count)):
+                self._connect(said, buffer_bytes)
+            self._turn_until(lambda: not self._coming, OPEN_SECONDS)
+            if self._coming:
+                raise BenchError("a client was not let in")
 
-    async def _until(self, condition: Any, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                while not condition() and self.failure is None:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return
-        if self.failure is not None:
-            raise BenchError(self.failure)
+    def _connect(self, said: bytes, buffer_bytes: int | None) -> None:
+        sock = socket.socket()
+        if buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        sock.connect(("127.0.0.1", self._clients.port))
+        sock.send(self._handshake)
+        self._readers[sock.fileno()] = sock
+        self._coming[sock.fileno()] = said
+        self._poll.register(sock.fileno(), select.EPOLLIN)
+
+    def _turn_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not condition() and time.monotonic() < until:
+            self._turn()
+
+    def _turn(self) -> bool:
+        """Reads what has come. True when somebody asks."""
+        asks = False
+        for number, _ in self._poll.poll(TURN_SECONDS, EVENTS_MAX):
+            if number in self._readers:
+                self._read(number, self._readers[number])
+            else:
+                asks = True
+        return asks
+
+    def _read(self, number: int, sock: socket.socket) -> None:
+        data, stamps, _, _ = sock.recvmsg(RECEIVE_BYTES, 64)
+        read = time.time()
+        if not data:
+            raise BenchError("a connection was closed")
+        if number in self._coming:
+            self._is_let_in(number, sock, data)
+        for found in SEQ.findall(data):
+            seconds, nanoseconds = TIME_STAMP.unpack(stamps[0][2])
+            self._moments[int(found)].setdefault(number, (seconds + nanoseconds / 1e9, read))
+
+    def _is_let_in(self, number: int, sock: socket.socket, data: bytes) -> None:
+        if not data.startswith(b"HTTP/1.1 101"):
+            raise BenchError(f"refused: {data[:80]!r}")
+        sock.send(self._coming.pop(number))
+
+
+def _receipts(moments: Mapping[int, tuple[float, float]]) -> Receipts:
+    arrived, read = zip(*moments.values(), strict=True)
+    return Receipts(sorted(arrived), sorted(read))
 
 
 def _main(clients: Clients, pipe: Connection) -> None:
-    asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_serve(clients, pipe))
-
-
-async def _serve(clients: Clients, pipe: Connection) -> None:
-    loads = _Loads(clients)
+    gc.disable()  # a full pass over all clients would be taken for the server's delay
     try:
-        await loads.open()
+        crowd = _Crowd(clients, pipe)
+        crowd.open()
         pipe.send(clients.count)
-        while (asked := await asyncio.to_thread(pipe.recv)) is not None:
-            pipe.send(await loads.wait(*asked))
-    except BenchError as error:
-        pipe.send(str(error))
-    loads.is_over = True
+        crowd.serve()
+    except (BenchError, OSError) as error:
+        pipe.send(f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ together may let no more wait than the backlog holds; who would go beyond is clo
 """
 
 import asyncio
+import socket
 from collections import deque
 from typing import Any
 
@@ -16,6 +17,9 @@ from ws_service.metrics import BACKLOG_BYTES, CLOSED, SLOW_SOCKETS
 
 BUFFERED_MAX_BYTES = 256 * 1024  # in the transport; then the reader counts as slow
 BUFFERED_RESUME_BYTES = 32 * 1024
+KERNEL_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold of one socket (it doubles the figure for its own book-keeping). Left alone it would hold
+4 MiB, and a thousand sockets that never read would take the memory that all connections of the machine share."""
 WAITING_MAX_FRAMES = 1_000
 WAITING_MAX_BYTES = 1024 * 1024
 SLOW_MAX_SECONDS = 30.0
@@ -169,9 +173,10 @@ class Socket:
 
 
 def transport_of(request: web.Request) -> asyncio.Transport:
-    """Of a request that is being answered."""
+    """Of a request that is being answered; from now on with a bounded buffer in the kernel."""
     transport: Any = request.transport
     if transport is None:
         raise ConnectionResetError
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
     checked: asyncio.Transport = transport
     return checked
