@@ -62,6 +62,22 @@ class Backlog:
 class Socket:
     """Used on the loop's thread only."""
 
+    __slots__ = (
+        "_backlog",
+        "_closing",
+        "_response",
+        "_slow_since",
+        "_transport",
+        "_waiting",
+        "_waiting_bytes",
+        "api_key",
+        "behind",
+        "close_code",
+        "identity",
+        "is_closing",
+        "subscriptions",
+    )
+
     def __init__(
         self, response: web.WebSocketResponse, transport: asyncio.Transport, backlog: Backlog
     ) -> None:

@@ -104,6 +104,8 @@ class Live:
     stack: AsyncExitStack
     issuer: Issuer
     redis: Redis
+    shared: dict[str, Any]
+    """Settings of another process beside this one."""
 
     async def ticket(self, owner: str, seconds: float = 900, **changes: Any) -> str:
         """As the gateway gives them out."""
@@ -147,8 +149,9 @@ class Live:
         await self.publish(market_id, "book", market_id=market_id, **fields)
 
     async def connect(self, **options: Any) -> "Reader":
-        protocols = options.pop("protocols", (PROTOCOL,))
-        socket = await self.http.ws_connect(self.url, protocols=protocols, max_msg_size=0, **options)
+        """`url`: of another process."""
+        protocols, url = options.pop("protocols", (PROTOCOL,)), options.pop("url", self.url)
+        socket = await self.http.ws_connect(url, protocols=protocols, max_msg_size=0, **options)
         reader = Reader(socket)
         assert (await reader.next())["type"] == "hello"
         return reader
@@ -226,7 +229,7 @@ class Reader:
 
 
 @asynccontextmanager
-async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
+async def run_live(servers: Servers, processes: int = SIDE_BY_SIDE, **changes: Any) -> AsyncIterator[Live]:
     """The service as `python -m ws_service` wires it, in this loop; with SIDE_BY_SIDE=2 in the environment
     twice, and each connection comes to the next of them."""
     async with AsyncExitStack() as outer:
@@ -248,20 +251,19 @@ async def run_live(servers: Servers, **changes: Any) -> AsyncIterator[Live]:
             "redis_url": servers.redis_url,
             "jwks_url": issuer.url,
             "order_grpc": books.address,
-            "http_port": free_port(),
         }
-        fields |= {"goaway_spread_seconds": 0.1, **changes}
+        own = {"http_port": free_port(), "goaway_spread_seconds": 0.1, **changes}
         stack = await outer.enter_async_context(AsyncExitStack())
-        await _serve(stack, fields)
+        await _serve(stack, processes, {**fields, **own})
         http = await outer.enter_async_context(aiohttp.ClientSession())
-        url = f"http://127.0.0.1:{fields['http_port']}/ws/v1"
-        yield Live(url, books, bus, http, stack, issuer, redis)
+        url = f"http://127.0.0.1:{own['http_port']}/ws/v1"
+        yield Live(url, books, bus, http, stack, issuer, redis, fields)
 
 
-async def _serve(stack: AsyncExitStack, fields: dict[str, Any]) -> None:
+async def _serve(stack: AsyncExitStack, processes: int, fields: dict[str, Any]) -> None:
     ports = [fields["http_port"]]
-    if SIDE_BY_SIDE > 1:
-        ports = [free_port() for _ in range(SIDE_BY_SIDE)]
+    if processes > 1:
+        ports = [free_port() for _ in range(processes)]
         await stack.enter_async_context(balanced(ports, fields["http_port"]))
     for port in ports:
         settings = WsSettings(**{**fields, "http_port": port})
