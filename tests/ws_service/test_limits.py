@@ -1,6 +1,7 @@
 """Bounds of one process and of its sockets: how many, how slow, how fast, and how they part."""
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -148,7 +149,7 @@ async def test_a_shutdown_spreads_those_who_come_back(servers: Servers) -> None:
     ]
     moments = sorted(moment for _, moment in parted)
     assert moments[-1] - moments[0] > 0.5
-    assert all(later - earlier < 0.5 for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all(later - earlier < 0.5 for earlier, later in itertools.pairwise(moments))
 
 
 async def test_nobody_is_let_in_during_a_shutdown(servers: Servers) -> None:
