@@ -24,7 +24,7 @@ TESTS ?= tests
 WORKERS ?= 3
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify fuzz test simulate soak-kill soak-sockets hostile limits side-by-side check format docs bench clean
+.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ soak-kill: setup ## Kill order_service at random under load, checking after each
 
 soak-sockets: setup ## Watch the memory of 2,000 sockets for five minutes, a tenth of which never read
 	@$(PYTHON) -m bench.socket_soak $(ARGS)
+
+quotes: setup ## Quote random orders, place them, and compare to the micro (COUNT=10000 SEED=1)
+	@QUOTES_COUNT="$(if $(filter command line,$(origin COUNT)),$(COUNT),10000)" QUOTES_SEED="$(SEED)" \
+	  $(PYTHON) -m pytest -q -s -o timeout=0 tests/market_service/test_quotes.py -k to_the_micro
 
 hostile: setup ## Throw hostile inputs at REST, gRPC, gRPC-Web and WebSocket (COUNT=100000 SEED=1)
 	@$(PYTHON) -m tests.hostile --count "$(if $(filter command line,$(origin COUNT)),$(COUNT),100000)" --seed "$(SEED)"

@@ -23,7 +23,7 @@ from runtime.tokens import Identity, TokenVerifier
 from runtime.tracing import begin_request, current_request_id, current_trace_id
 
 BODY_MAX_BYTES = 64 * 1024
-QUERY_VALUE_MAX_CHARACTERS = 1_000
+QUERY_VALUE_MAX_CHARACTERS = 4_000
 USER_AGENT_MAX_CHARACTERS = 200
 RETRY_AFTER_SECONDS = "1"
 CORS_METHODS = "GET, POST, PATCH, DELETE"
@@ -256,6 +256,7 @@ def _response(
     # An administrator's view of a DRAFT is not for caches.
     is_public = (
         route.access is Access.PUBLIC
+        and route.method == "GET"
         and "Authorization" not in request.headers
         and "Cookie" not in request.headers
     )

@@ -6,6 +6,7 @@ from api_gateway.gather import OrderGatherer
 from api_gateway.tickets import Tickets
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
+from predmarket.market.v1 import market_pb2_grpc
 from runtime.clock import Clock
 from runtime.order_shards import OrderShards
 
@@ -17,6 +18,7 @@ class Clients:
     auth: auth_pb2_grpc.AuthServiceStub
     user_admin: auth_pb2_grpc.UserAdminServiceStub
     database: db_pb2_grpc.DbServiceStub
+    market: market_pb2_grpc.MarketServiceStub
     orders: OrderShards
     gatherer: OrderGatherer
     tickets: Tickets

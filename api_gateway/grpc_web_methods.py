@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from api_gateway.settings import RouteChoice
 from predmarket.auth.v1 import auth_pb2
 from predmarket.db.v1 import db_pb2
+from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2
 
 
@@ -22,6 +23,7 @@ class Upstream(Enum):
 
     ORDERS = "order_service"
     DATABASE = "db_service"
+    MARKET = "market_service"
     AUTH = "auth_service"
 
 
@@ -31,6 +33,7 @@ PUBLIC_SERVICES: Final = (
     (order_pb2.DESCRIPTOR.services_by_name["OrderService"], Upstream.ORDERS),
     (order_pb2.DESCRIPTOR.services_by_name["ShardService"], Upstream.ORDERS),
     DATABASE,
+    (market_pb2.DESCRIPTOR.services_by_name["MarketService"], Upstream.MARKET),
     ACCOUNTS,
 )
 ADMIN_SERVICES: Final = (

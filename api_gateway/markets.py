@@ -1,27 +1,29 @@
-"""/v1/markets: what everybody may read. Details and trades come from db_service, the live book from order_service."""
+"""/v1/markets, /v1/tickers: what everybody may read. Live data comes from market_service, trades from db_service."""
 
 from typing import Any
 
 from api_gateway import models, shapes
 from api_gateway.routing import Answer, Call
 from predmarket.db.v1 import db_pb2
-from predmarket.order.v1 import order_pb2, order_pb2_grpc
-from runtime.errors import ErrorCode
+from predmarket.market.v1 import market_pb2
+from runtime.errors import ApiError, ErrorCode, FieldError
 from runtime.grpc_client import call as ask
 
 SORTS = {
-    "newest": db_pb2.MARKET_SORT_NEWEST,
-    "volume": db_pb2.MARKET_SORT_VOLUME,
-    "closing": db_pb2.MARKET_SORT_CLOSING,
+    "newest": market_pb2.MARKET_SORT_NEWEST,
+    "volume": market_pb2.MARKET_SORT_VOLUME,
+    "closing": market_pb2.MARKET_SORT_CLOSING,
+    "movers": market_pb2.MARKET_SORT_MOVERS,
 }
 
-SOLVENCY_FIELDS = tuple(field.name for field in db_pb2.GetSolvencyResponse.DESCRIPTOR.fields)
+SOLVENCY_FIELDS = tuple(field.name for field in market_pb2.GetSolvencyResponse.DESCRIPTOR.fields)
+HOLDER_FIELDS = tuple(field.name for field in market_pb2.Holder.DESCRIPTOR.fields)
 
 
 async def listed(call: Call) -> Answer:
     """Newest first, or as `sort` says."""
     page = call.parsed_query(models.MarketsPage)
-    request = db_pb2.ListMarketsRequest(
+    request = market_pb2.ListMarketsRequest(
         status=page.status or "",
         category=page.category or "",
         q=page.q or "",
@@ -29,37 +31,61 @@ async def listed(call: Call) -> Answer:
         page_size=page.limit,
         page_token=page.cursor or "",
     )
-    answer = await ask(call.clients.database.ListMarkets, request, authorization=call.authorization)
+    answer = await _ask(call, "ListMarkets", request)
     items = [_details(item, call.is_admin) for item in answer.markets]
     return Answer({"items": items, "next_cursor": answer.next_page_token or None})
 
 
 async def one(call: Call) -> Answer:
     """A market; a DRAFT only to administrators."""
-    request = db_pb2.GetMarketRequest(market_id=call.id(ErrorCode.MARKET_NOT_FOUND))
-    answer = await ask(call.clients.database.GetMarket, request, authorization=call.authorization)
+    answer = await _ask(call, "GetMarket", market_pb2.GetMarketRequest(market_id=_market_id(call)))
     return Answer(_details(answer.market, call.is_admin))
 
 
 async def book(call: Call) -> Answer:
     """The live book in YES prices."""
-    market_id = call.id(ErrorCode.MARKET_NOT_FOUND)
-    depth = call.parsed_query(models.BookQuery).depth or 0
-    request = order_pb2.GetBookRequest(market_id=market_id, depth=depth)
-    answer = await call.clients.orders.call(
-        order_pb2_grpc.OrderServiceStub,
-        "GetBook",
-        request,
-        market_id=market_id,
-        authorization=call.authorization,
+    query = call.parsed_query(models.BookQuery)
+    merged = query.merged == "true"
+    request = market_pb2.GetBookRequest(market_id=_market_id(call), depth=query.depth or 0, merged=merged)
+    return Answer(shapes.book(await _ask(call, "GetBook", request), merged=merged))
+
+
+async def ticker(call: Call) -> Answer:
+    """A market in figures."""
+    answer = await _ask(call, "GetTicker", market_pb2.GetTickerRequest(market_id=_market_id(call)))
+    return Answer(shapes.ticker(answer.ticker))
+
+
+async def tickers(call: Call) -> Answer:
+    """Of some markets, or page by page of all live ones."""
+    query = call.parsed_query(models.TickersQuery)
+    if query.market_ids is not None and (query.limit is not None or query.cursor is not None):
+        detail = "leaves nothing to page: give no limit and no cursor"
+        raise ApiError(ErrorCode.INVALID_ARGUMENT, fields=[FieldError("/market_ids", detail)])
+    request = market_pb2.ListTickersRequest(
+        market_ids=query.market_ids.split(",") if query.market_ids else [],
+        page_size=query.limit or 0,
+        page_token=query.cursor or "",
     )
-    return Answer(shapes.book(answer))
+    answer = await _ask(call, "ListTickers", request)
+    items = [shapes.ticker(item) for item in answer.tickers]
+    return Answer({"items": items, "next_cursor": answer.next_page_token or None})
+
+
+async def holders(call: Call) -> Answer:
+    """The largest first."""
+    market_id, page = _market_id(call), call.parsed_query(models.Page)
+    request = market_pb2.ListHoldersRequest(
+        market_id=market_id, page_size=page.limit, page_token=page.cursor or ""
+    )
+    answer = await _ask(call, "ListHolders", request)
+    items = [{name: getattr(item, name) for name in HOLDER_FIELDS} for item in answer.holders]
+    return Answer({"items": items, "next_cursor": answer.next_page_token or None})
 
 
 async def trades(call: Call) -> Answer:
     """Newest first."""
-    market_id = call.id(ErrorCode.MARKET_NOT_FOUND)
-    page = call.parsed_query(models.Page)
+    market_id, page = _market_id(call), call.parsed_query(models.Page)
     request = db_pb2.ListTradesRequest(
         market_id=market_id, page_size=page.limit, page_token=page.cursor or ""
     )
@@ -70,14 +96,25 @@ async def trades(call: Call) -> Answer:
 
 async def solvency(call: Call) -> Answer:
     """Who holds the shares, and what backs them."""
-    request = db_pb2.GetSolvencyRequest(market_id=call.id(ErrorCode.MARKET_NOT_FOUND))
-    answer = await ask(call.clients.database.GetSolvency, request, authorization=call.authorization)
+    answer = await _ask(call, "GetSolvency", market_pb2.GetSolvencyRequest(market_id=_market_id(call)))
     return Answer({name: getattr(answer, name) for name in SOLVENCY_FIELDS})
 
 
-def _details(message: db_pb2.MarketDetails, is_admin: bool) -> dict[str, Any]:
+async def _ask(call: Call, method: str, request: Any) -> Any:
+    return await ask(getattr(call.clients.market, method), request, authorization=call.authorization)
+
+
+def _market_id(call: Call) -> str:
+    return call.id(ErrorCode.MARKET_NOT_FOUND)
+
+
+def _details(message: market_pb2.MarketDetails, is_admin: bool) -> dict[str, Any]:
     shown = shapes.admin_market(message.market) if is_admin else shapes.market(message.market)
-    return {**shown, "volume_24h_micros": message.volume_24h_micros}
+    return {
+        **shown,
+        "volume_24h_micros": message.volume_24h_micros,
+        "change_24h_micros": message.change_24h_micros,
+    }
 
 
 def _trade(message: db_pb2.Trade) -> dict[str, Any]:

@@ -12,6 +12,7 @@ PRICE_MAX_MICROS = 999_999
 BATCH_MAX = 50
 PAGE_MAX = 200
 DIGITS_MAX = 18
+MARKETS_MAX = 100
 TIME_MAX_MICROS = 253_402_300_799_999_999  # the year 9999
 
 
@@ -87,6 +88,15 @@ class PlaceOrder(Strict):
     dry_run: bool = False
 
 
+class QuoteOrder(PlaceOrder):
+    """An order to quote. `client_order_id` and `dry_run` mean nothing here."""
+
+    balance_micros: Amount | None = Field(
+        default=None, description="What `largest` may spend; absent: the caller's balance."
+    )
+    impact: bool = Field(default=True, description="Also the prices at growing sizes.")
+
+
 class Batch(Strict):
     """Orders, each judged and answered on its own."""
 
@@ -120,9 +130,10 @@ class MarketQuery(Strict):
 
 
 class BookQuery(Strict):
-    """Levels a side; absent: all."""
+    """Levels a side; absent: all. `merged`: also what the pool trades at each price."""
 
     depth: Depth | None = None
+    merged: Literal["true", "false"] = "false"
 
 
 class Page(Strict):
@@ -138,7 +149,25 @@ class MarketsPage(Page):
     status: Literal["DRAFT", "ACTIVE", "PAUSED", "RESOLVED", "CANCELLED"] | None = None
     category: str | None = Field(default=None, min_length=1, max_length=60)
     q: str | None = Field(default=None, min_length=1, max_length=100)
-    sort: Literal["newest", "volume", "closing"] = "newest"
+    sort: Literal["newest", "volume", "closing", "movers"] = "newest"
+
+
+def _market_ids(text: str) -> str:
+    ids = text.split(",")
+    if len(ids) > MARKETS_MAX or not all(map(is_canonical_uuid, ids)):
+        raise ValueError(f"must be at most {MARKETS_MAX} lower-case UUIDs with dashes, divided by commas")
+    return text
+
+
+class TickersQuery(Strict):
+    """Of these markets, or page by page of all live ones."""
+
+    market_ids: (
+        Annotated[str, Field(max_length=37 * 100 - 1, pattern="^[0-9a-f,-]+$"), AfterValidator(_market_ids)]
+        | None
+    ) = None
+    limit: Limit | None = None
+    cursor: Cursor | None = None
 
 
 class HistoryPage(Page):

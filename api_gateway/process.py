@@ -18,6 +18,7 @@ from api_gateway.settings import GatewaySettings
 from api_gateway.tickets import Tickets
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
+from predmarket.market.v1 import market_pb2_grpc
 from runtime.grpc_client import open_channel
 from runtime.lifecycle import Process
 from runtime.order_shards import OrderShards, addresses_of
@@ -31,6 +32,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     """Starts everything. The services behind may still be away: their routes say UNAVAILABLE until they are there."""
     auth_channel = await process.enter(open_channel(settings.auth_grpc))
     database_channel = await process.enter(open_channel(settings.db_grpc))
+    market_channel = await process.enter(open_channel(settings.market_grpc, spread=True))
     orders = OrderShards(addresses_of(settings.order_grpc), metadata=counted_metadata(settings))
     process.on_stop(orders.close)
     gatherer = OrderGatherer(orders, together=settings.gather)
@@ -42,6 +44,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         auth=auth_pb2_grpc.AuthServiceStub(auth_channel),
         user_admin=auth_pb2_grpc.UserAdminServiceStub(auth_channel),
         database=db_pb2_grpc.DbServiceStub(database_channel),
+        market=market_pb2_grpc.MarketServiceStub(market_channel),
         orders=orders,
         gatherer=gatherer,
         tickets=Tickets(redis),
@@ -66,7 +69,14 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     # Proves nothing, so that order_service counts what comes by gRPC-Web itself.
     unproven = OrderShards(addresses_of(settings.order_grpc))
     process.on_stop(unproven.close)
-    upstreams = Upstreams(unproven, {Upstream.DATABASE: database_channel, Upstream.AUTH: auth_channel})
+    upstreams = Upstreams(
+        unproven,
+        {
+            Upstream.DATABASE: database_channel,
+            Upstream.MARKET: market_channel,
+            Upstream.AUTH: auth_channel,
+        },
+    )
     methods = offered_methods(settings.gateway_routes)
     grpc_web = GrpcWeb(upstreams, methods, verifier, gate, cors, peers)
     routes = chosen_routes(all_routes(lambda: process.ops.ready), settings.gateway_routes)

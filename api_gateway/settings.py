@@ -19,6 +19,8 @@ class GatewaySettings(RateSettings):
     """host:port of auth_service."""
     db_grpc: str
     """host:port of db_service."""
+    market_grpc: str
+    """host:port of market_service; of several processes their IP addresses, divided by commas."""
     order_grpc: str
     """host:port of every order_service process, divided by commas."""
     ws_url: str = ""

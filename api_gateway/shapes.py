@@ -5,10 +5,12 @@ from typing import Any
 
 from predmarket.auth.v1 import auth_pb2
 from predmarket.common.v1 import common_pb2
+from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.clock import to_rfc3339
 
 SIDES = {common_pb2.SIDE_BUY: "BUY", common_pb2.SIDE_SELL: "SELL"}
+LEG_FIELDS = tuple(field.name for field in market_pb2.QuoteLeg.DESCRIPTOR.fields)
 OUTCOMES = {common_pb2.OUTCOME_YES: "YES", common_pb2.OUTCOME_NO: "NO"}
 
 
@@ -89,6 +91,53 @@ def quote(message: order_pb2.Quote) -> dict[str, Any]:
     }
 
 
+def full_quote(message: market_pb2.GetQuoteResponse, *, is_known: bool) -> dict[str, Any]:
+    """What an order would do now; `is_known`: the caller has logged in."""
+    return {
+        **_execution(message.execution),
+        "valid_seq": message.valid_seq,
+        "spot_price_micros": message.spot_price_micros,
+        "is_within_slippage": message.is_within_slippage,
+        "is_affordable": message.is_affordable,
+        "available_micros": message.available_micros if is_known else None,
+        "largest": _execution(message.largest) if message.HasField("largest") else None,
+        "legs": [{name: getattr(leg, name) for name in LEG_FIELDS} for leg in message.legs],
+        "impact": [
+            {
+                "amount_micros": point.amount_micros or None,
+                "quantity_micros": point.quantity_micros,
+                "average_price_micros": point.average_price_micros,
+                "probability_after_micros": point.probability_after_micros,
+                "slippage_bps": point.slippage_bps,
+                "zone": _zone(point.zone),
+            }
+            for point in message.impact
+        ],
+    }
+
+
+def _execution(message: market_pb2.Execution) -> dict[str, Any]:
+    return {
+        "cost_micros": message.cost_micros,
+        "fee_micros": message.fee_micros,
+        "total_micros": message.total_micros,
+        "proceeds_micros": message.proceeds_micros,
+        "quantity_micros": message.quantity_micros,
+        "average_price_micros": message.average_price_micros or None,
+        "probability_before_micros": message.probability_before_micros,
+        "probability_after_micros": message.probability_after_micros,
+        "slippage_bps": message.slippage_bps,
+        "payout_micros": message.payout_micros,
+        "netted_micros": message.netted_micros,
+        "resting_micros": message.resting_micros,
+        "zone": _zone(message.zone),
+    }
+
+
+def _zone(zone: market_pb2.ImpactZone) -> str:
+    return market_pb2.ImpactZone.Name(zone).removeprefix("IMPACT_ZONE_")
+
+
 def market(message: common_pb2.Market) -> dict[str, Any]:
     """A market as everybody may see it."""
     return {
@@ -133,7 +182,7 @@ def admin_market(message: common_pb2.Market) -> dict[str, Any]:
     }
 
 
-def book(message: order_pb2.GetBookResponse) -> dict[str, Any]:
+def book(message: market_pb2.GetBookResponse, *, merged: bool) -> dict[str, Any]:
     """Levels in YES prices, best first."""
     return {
         "market_id": message.market_id,
@@ -141,9 +190,28 @@ def book(message: order_pb2.GetBookResponse) -> dict[str, Any]:
         "seq": message.seq,
         "time": time_of(message.time),
         "status": message.status,
-        "bids": _levels(message.bids),
-        "asks": _levels(message.asks),
+        "bids": _levels(message.bids, merged),
+        "asks": _levels(message.asks, merged),
         "pool": {"yes_micros": message.pool_yes_micros, "no_micros": message.pool_no_micros},
+    }
+
+
+def ticker(message: market_pb2.Ticker) -> dict[str, Any]:
+    """PROTOCOL's ticker."""
+    return {
+        "market_id": message.market_id,
+        "seq": message.seq,
+        "status": message.status,
+        "probability_micros": message.probability_micros,
+        "best_bid_micros": message.best_bid_micros or None,
+        "best_ask_micros": message.best_ask_micros or None,
+        "mid_micros": message.mid_micros or None,
+        "last_price_micros": message.last_price_micros or None,
+        "change_24h_micros": message.change_24h_micros,
+        "volume_24h_micros": message.volume_24h_micros,
+        "volume_micros": message.volume_micros,
+        "open_interest_micros": message.open_interest_micros,
+        "time": time_of(message.time),
     }
 
 
@@ -222,5 +290,10 @@ def session(message: auth_pb2.Session) -> dict[str, Any]:
     }
 
 
-def _levels(levels: Iterable[order_pb2.Level]) -> list[list[int]]:
+def _levels(levels: Iterable[market_pb2.BookLevel], merged: bool) -> list[list[int]]:
+    if merged:
+        return [
+            [level.price_micros, level.quantity_micros, level.book_micros, level.pool_micros]
+            for level in levels
+        ]
     return [[level.price_micros, level.quantity_micros] for level in levels]

@@ -6,8 +6,10 @@ from typing import Any
 
 from api_gateway import models, shapes
 from api_gateway.routing import Answer, Call
+from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
+from runtime.grpc_client import call as ask
 
 ORDERS = order_pb2_grpc.OrderServiceStub
 BATCH_SECONDS = 8.0
@@ -25,10 +27,27 @@ async def place(call: Call) -> Answer:
 
 async def quote(call: Call) -> Answer:
     """What the order would do now."""
-    request = place_request(call.parsed(models.PlaceOrder), "")
-    request.dry_run = True
-    response = await _place(call, request)
-    return Answer(shapes.quote(response.quote))
+    body = call.parsed(models.QuoteOrder)
+    request = market_pb2.GetQuoteRequest(
+        market_id=body.market_id,
+        side=f"SIDE_{body.side}",
+        outcome=f"OUTCOME_{body.outcome}",
+        type=f"QUOTE_TYPE_{body.type}",
+        time_in_force=f"QUOTE_TIME_{body.time_in_force or 'UNSPECIFIED'}",
+        price_micros=body.price_micros or 0,
+        quantity_micros=body.quantity_micros or 0,
+        amount_micros=body.amount_micros or 0,
+        close_position=body.close_position,
+        post_only=body.post_only,
+        cancel_own_makers=body.self_trade == "CANCEL_MAKER",
+        max_slippage_bps=body.max_slippage_bps,
+        expected_price_micros=body.expected_price_micros or 0,
+        expires_at=models.micros_of(body.expires_at),
+        balance_micros=body.balance_micros or 0,
+        with_impact=body.impact,
+    )
+    answer = await ask(call.clients.market.GetQuote, request, authorization=call.authorization)
+    return Answer(shapes.full_quote(answer, is_known=call.identity is not None))
 
 
 async def batch(call: Call) -> Answer:

@@ -16,12 +16,14 @@ from runtime.ids import is_canonical_uuid
 QUOTE_ORDER_ID: Final = "00000000-0000-4000-8000-00000000000e"
 """The order of every quote; it never comes to be."""
 DEFAULT_SLIPPAGE_BPS: Final = 100
+TIME_MAX_MICROS: Final = 253_402_300_799_999_999
 
 _SIDES = {common_pb2.SIDE_BUY: Side.BUY, common_pb2.SIDE_SELL: Side.SELL}
 _OUTCOMES = {common_pb2.OUTCOME_YES: Outcome.YES, common_pb2.OUTCOME_NO: Outcome.NO}
 _TYPES = {market_pb2.QUOTE_TYPE_LIMIT: OrderType.LIMIT, market_pb2.QUOTE_TYPE_MARKET: OrderType.MARKET}
 _TIMES = {
     market_pb2.QUOTE_TIME_GTC: TimeInForce.GTC,
+    market_pb2.QUOTE_TIME_GTD: TimeInForce.GTD,
     market_pb2.QUOTE_TIME_IOC: TimeInForce.IOC,
     market_pb2.QUOTE_TIME_FOK: TimeInForce.FOK,
 }
@@ -39,6 +41,13 @@ def amount(name: str, value: int) -> int:
     """Raises INVALID_ARGUMENT."""
     if not 0 <= value <= AMOUNT_MAX_MICROS:
         raise bad_field(name, f"must be between 0 and {AMOUNT_MAX_MICROS}")
+    return value
+
+
+def a_time(name: str, value: int) -> int:
+    """Raises INVALID_ARGUMENT."""
+    if not 0 <= value <= TIME_MAX_MICROS:
+        raise bad_field(name, "must be microseconds since 1970, before the year 10000")
     return value
 
 
@@ -69,6 +78,7 @@ def wanted(request: market_pb2.GetQuoteRequest, user_id: str) -> PlaceOrder:
         amount_micros=amount("amount_micros", request.amount_micros),
         close_position=request.close_position,
         post_only=request.post_only,
+        expires_at=a_time("expires_at", request.expires_at),
         self_trade=SelfTrade.CANCEL_MAKER if request.cancel_own_makers else SelfTrade.CANCEL_TAKER,
         max_slippage_bps=slippage_bps,
         expected_price_micros=request.expected_price_micros,

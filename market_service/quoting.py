@@ -26,6 +26,7 @@ from engine.state import (
     Side,
     TimeInForce,
 )
+from engine.trading import RESTING
 from engine.units import AMOUNT_MAX_MICROS, MICROS, ceil_div, points_for
 
 ANYBODY: Final = "00000000-0000-4000-8000-00000000000f"
@@ -154,7 +155,7 @@ class Desk:
         """Points that must be there: of an order that can rest its whole limit with the fee, else what is paid."""
         if order.side is Side.SELL:
             return 0
-        if order.type is OrderType.LIMIT and order.time_in_force is TimeInForce.GTC:
+        if order.type is OrderType.LIMIT and order.time_in_force in RESTING:
             worst = points_for(order.price_micros, order.quantity_micros)
             return worst + fees.buy_fee(worst, self.market.fee_bps)
         return -execution.points

@@ -31,9 +31,17 @@ CHANNEL_OPTIONS: Sequence[tuple[str, int]] = (
 )
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel to `host:port`; connects at the first call. Use it as an async context manager, or close it."""
-    return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+def open_channel(target: str, *, spread: bool = False) -> grpc.aio.Channel:
+    """A channel to `host:port`; connects at the first call. Use it as an async context manager, or close it.
+
+    `spread`: of a name with several addresses, or of several `ip:port` divided by commas, each takes its turn, but none
+    that is away.
+    """
+    if not spread:
+        return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+    address = f"ipv4:{target}" if "," in target else target
+    options: list[tuple[str, int | str]] = [*CHANNEL_OPTIONS, ("grpc.lb_policy_name", "round_robin")]
+    return grpc.aio.insecure_channel(address, options=options)
 
 
 def call_metadata(authorization: str | None = None) -> list[tuple[str, str]]:

@@ -14,6 +14,14 @@ Level = Annotated[
 ]
 
 
+MergedLevel = Annotated[
+    list[Count],
+    Field(
+        min_length=4, max_length=4, description="[price_micros, quantity_micros, of the book, of the pool]"
+    ),
+]
+
+
 class Pool(Shape):
     """The reserves."""
 
@@ -70,6 +78,7 @@ class Market(LiveMarket):
     """A market. Administrators also get what the house holds in it."""
 
     volume_24h_micros: Count
+    change_24h_micros: Micros = Field(description="Of the probability.")
     vault_micros: Count = 0
     treasury_yes_micros: Count = 0
     treasury_no_micros: Count = 0
@@ -86,9 +95,36 @@ class Book(Shape):
     seq: Count
     time: Time | None
     status: MarketStatus
-    bids: list[Level]
-    asks: list[Level]
+    bids: list[Level] | list[MergedLevel]
+    asks: list[Level] | list[MergedLevel]
     pool: Pool
+
+
+class Ticker(Shape):
+    """A market in figures. The best prices are those of book and pool together, on the tick."""
+
+    market_id: Id
+    seq: Count
+    status: MarketStatus
+    probability_micros: Count
+    best_bid_micros: Count | None
+    best_ask_micros: Count | None
+    mid_micros: Count | None
+    last_price_micros: Count | None
+    change_24h_micros: Micros
+    volume_24h_micros: Count
+    volume_micros: Count
+    open_interest_micros: Count
+    time: Time | None
+
+
+class Holder(Shape):
+    """What one user holds."""
+
+    user_id: Id
+    display_name: str
+    yes_micros: Count
+    no_micros: Count
 
 
 class Trade(Shape):

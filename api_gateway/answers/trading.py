@@ -108,6 +108,67 @@ class Quote(Shape):
     legs: list[Leg]
 
 
+Zone = Literal["SAFE", "SLIPPAGE", "DANGER"]
+
+
+class PlanLeg(Shape):
+    """Neighbouring fills by one venue at one price."""
+
+    venue: Literal["BOOK", "POOL"]
+    price_micros: Count
+    quantity_micros: Count
+    cost_micros: Count
+    fee_micros: Count
+    netted_micros: Count
+    makers: Count = Field(description="Resting orders filled.")
+
+
+class Execution(Shape):
+    """An order as it would be executed."""
+
+    cost_micros: Count
+    fee_micros: Count
+    total_micros: Count
+    proceeds_micros: Count
+    quantity_micros: Count
+    average_price_micros: Count | None
+    probability_before_micros: Count
+    probability_after_micros: Count
+    slippage_bps: Micros = Field(description="Against the expected price, before fees.")
+    payout_micros: Count
+    netted_micros: Count
+    resting_micros: Count = Field(description="What of a limit order would rest.")
+    zone: Zone = Field(description="By slippage from the pool's price: SAFE to 100 bps, SLIPPAGE to 1,000.")
+
+
+class ImpactPoint(Shape):
+    """A MARKET order of one size."""
+
+    amount_micros: Count | None = Field(description="Points spent, fee included; null for a SELL.")
+    quantity_micros: Count
+    average_price_micros: Count
+    probability_after_micros: Count
+    slippage_bps: Micros
+    zone: Zone
+
+
+class FullQuote(Execution):
+    """What an order would do now."""
+
+    valid_seq: Count = Field(description="The market's event it is true for.")
+    spot_price_micros: Count = Field(description="Of the order's outcome in the pool.")
+    is_within_slippage: bool
+    is_affordable: bool = Field(
+        description="Whether the caller's balance suffices; true for who has not logged in."
+    )
+    available_micros: Count | None = Field(description="The caller's points; null for who has not logged in.")
+    largest: Execution | None = Field(
+        description="BUY: all of the balance spent. SELL: everything unlocked sold."
+    )
+    legs: list[PlanLeg]
+    impact: list[ImpactPoint]
+
+
 class DryRun(OrderState):
     """The order that would be."""
 

@@ -18,23 +18,49 @@ def routes() -> list[Route]:
             "/v1/markets",
             handler=markets.listed,
             summary="Markets, newest first or as `sort` says",
-            description="A DRAFT is seen by administrators only, and so is what the house holds.",
+            description="`q`: every word of it in question, description or category. `movers`: live markets whose "
+            "probability moved most in 24 hours. Figures may be 5 seconds old; a change of status or terms shows at "
+            "once. A DRAFT is seen by administrators only, and so is what the house holds.",
             query=models.MarketsPage,
             answers={200: Page[answers.Market]},
         ),
         _of_one(
             "",
             handler=markets.one,
-            summary="One market, as the database has it",
+            summary="One market",
             answers={200: answers.Market},
         ),
         _of_one(
             "/book",
             handler=markets.book,
             summary="The live book in YES prices",
-            description="Levels are [price_micros, quantity_micros], best first; the pool stands beside them.",
+            description="Levels are [price_micros, quantity_micros], best first; the pool stands beside them. "
+            "`merged`: [price_micros, quantity_micros, of the book, of the pool], where the pool's part is what it "
+            "trades while its price moves there from the level before.",
             query=models.BookQuery,
             answers={200: answers.Book},
+        ),
+        _of_one(
+            "/ticker",
+            handler=markets.ticker,
+            summary="One market in figures",
+            answers={200: answers.Ticker},
+        ),
+        _route(
+            "/v1/tickers",
+            handler=markets.tickers,
+            summary="Markets in figures",
+            description="Of `market_ids` (divided by commas, at most 100) those that are there; without them of all "
+            "live markets, by market id.",
+            query=models.TickersQuery,
+            answers={200: Page[answers.Ticker]},
+        ),
+        _of_one(
+            "/holders",
+            handler=markets.holders,
+            summary="Who holds the shares, the largest first",
+            query=models.Page,
+            answers={200: Page[answers.Holder]},
         ),
         _of_one(
             "/trades",

@@ -48,15 +48,19 @@ def routes() -> list[Route]:
 
 def _placing() -> list[Route]:
     return [
-        _write(
-            "POST",
-            "/v1/quotes",
+        Route(
+            method="POST",
+            path="/v1/quotes",
             handler=trading.quote,
+            access=Access.PUBLIC,
+            area=AREA,
             summary="What an order would do now",
-            bucket=Bucket.PUBLIC,
-            repeats=Repeats.NOTHING,
-            body=models.PlaceOrder,
-            answers={200: answers.Quote},
+            description="Exactly what it does when it is placed before the market's next event (`valid_seq`): the "
+            "engine runs it and undoes it. The caller's position is netted; who has not logged in is taken to hold "
+            "what is sold. Neither the balance nor `max_slippage_bps` refuses a quote: `is_affordable` and "
+            "`is_within_slippage` say what they would.",
+            body=models.QuoteOrder,
+            answers={200: answers.FullQuote},
             errors=MATCHING,
             example={**LIMIT_ORDER, "price_micros": 620_000},
         ),

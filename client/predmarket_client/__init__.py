@@ -22,7 +22,11 @@ from predmarket_client.shapes.admin import (
 from predmarket_client.shapes.markets import (
     AdminMarket,
     BookSnapshot,
+    Holder,
     Market,
+    MarketTicker,
+    MergedBook,
+    MergedLevel,
     Outcome,
     Pool,
     Side,
@@ -30,7 +34,19 @@ from predmarket_client.shapes.markets import (
     Trade,
 )
 from predmarket_client.shapes.portfolio import LedgerRow, PastSettlement, Portfolio, Position
-from predmarket_client.shapes.trading import DryRun, Fill, NewOrder, Order, Quote, Sets, limit, market
+from predmarket_client.shapes.trading import (
+    DryRun,
+    Execution,
+    Fill,
+    ImpactPoint,
+    Leg,
+    NewOrder,
+    Order,
+    Quote,
+    Sets,
+    limit,
+    market,
+)
 from predmarket_client.stream.feeds import Feed, Gap, LatestFeed, LiveBook, OwnFeed
 from predmarket_client.stream.frames import (
     OwnBalance,
@@ -53,15 +69,22 @@ __all__ = [
     "BookSnapshot",
     "Client",
     "DryRun",
+    "Execution",
     "Feed",
     "FieldError",
     "Fill",
     "Gap",
     "Grant",
+    "Holder",
+    "ImpactPoint",
     "LatestFeed",
     "LedgerRow",
+    "Leg",
     "LiveBook",
     "Market",
+    "MarketTicker",
+    "MergedBook",
+    "MergedLevel",
     "NewApiKey",
     "NewOrder",
     "NoAnswer",

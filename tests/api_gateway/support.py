@@ -16,10 +16,12 @@ import orjson
 
 import api_gateway.process
 import db_service.process
+import market_service.process
 import order_service.process
 import ws_service.process
 from api_gateway.settings import GatewaySettings
 from db_service.settings import DbSettings
+from market_service.settings import MarketSettings
 from order_service.settings import OrderSettings
 from runtime.lifecycle import Process
 from runtime.ops_http import OpsServer
@@ -170,7 +172,7 @@ async def run_suite(
     """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too. With
     `order_grpc` among them: the first address is the suite's own process, others are started by the test. With
     SIDE_BY_SIDE=2 in the environment two processes of ws_service, and of api_gateway unless `gateways` is given."""
-    db_port, ws_port = free_port(), free_port()
+    db_port, market_port, ws_port = free_port(), free_port(), free_port()
     http_ports = [free_port() for _ in range(gateways)]
     gateways_apart, sockets_apart = gateways == 1 and SIDE_BY_SIDE > 1, SIDE_BY_SIDE > 1
     orders = str((all_settings or {}).get("order_grpc") or f"127.0.0.1:{free_port()}")
@@ -194,7 +196,11 @@ async def run_suite(
             "order_grpc": orders,
             **(all_settings or {}),
         }
-        of_gateways = {"db_grpc": f"127.0.0.1:{db_port}", "ws_url": ws_url}
+        of_gateways = {
+            "db_grpc": f"127.0.0.1:{db_port}",
+            "market_grpc": f"127.0.0.1:{market_port}",
+            "ws_url": ws_url,
+        }
         plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [
             (
                 "order_service",
@@ -211,6 +217,12 @@ async def run_suite(
                 db_service.process.serve,
                 DbSettings,
                 {"database_url": database.url_for("pm_db"), "grpc_port": db_port},
+            ),
+            (
+                "market_service",
+                market_service.process.serve,
+                MarketSettings,
+                {"database_url": database.url_for("pm_market"), "grpc_port": market_port},
             ),
             *(
                 (

@@ -23,10 +23,11 @@ CALLERS = ("anonymous", "user", "admin", "analyst", "read key", "trade key", "ad
 NOBODY = "00000000-0000-7000-8000-000000000000"
 OPEN = re.compile(
     r"/(healthz|readyz|version|openapi\.json|asyncapi\.yaml|docs(/.*)?)"
-    r"|/v1/(time|\.well-known/jwks\.json|markets|markets/\{id\}|markets/\{id\}/(book|trades|solvency))"
+    r"|/v1/(time|\.well-known/jwks\.json|markets|markets/\{id\}|markets/\{id\}/(book|ticker|holders|trades|solvency)|tickers)"
+    r"|/v1/quotes"
     r"|/v1/auth/(register|login|refresh|logout|token|password/forgot|password/reset)"
 )
-TRADES = re.compile(r"/v1/(quotes|orders|orders/batch|orders/\{id\}|markets/\{id\}/(mint|merge))")
+TRADES = re.compile(r"/v1/(orders|orders/batch|orders/\{id\}|markets/\{id\}/(mint|merge))")
 OWN_READS = re.compile(
     r"/v1/(me|orders|orders/\{id\}|portfolio|positions|fills|ledger|settlements|api-keys|sessions)"
 )
@@ -38,7 +39,7 @@ ROUTES = [(route.method, route.path) for route in routes()]
 
 def allowed(method: str, path: str) -> frozenset[str]:
     """Who may."""
-    if OPEN.fullmatch(path) and (method == "GET" or path.startswith("/v1/auth/")):
+    if OPEN.fullmatch(path) and (method == "GET" or path.startswith("/v1/auth/") or path == "/v1/quotes"):
         return frozenset(CALLERS)
     if path.startswith("/v1/admin/"):
         return frozenset({"admin"})

@@ -44,7 +44,7 @@ def test_a_route_says_who_may_call_and_what_it_counts_as(route: Any) -> None:
     assert route.writes == (route.method != "GET" and route.path != "/v1/quotes")
     assert (route.access is Access.ADMIN) == route.path.startswith("/v1/admin/")
     assert (route.access is Access.ADMIN) == (route.bucket is Bucket.ADMIN)
-    if route.area == "trading" and route.method != "GET":
+    if route.area == "trading" and route.writes:
         assert route.scope is Scope.TRADE
     if route.example is not None:
         assert route.body is not None

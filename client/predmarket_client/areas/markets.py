@@ -1,10 +1,20 @@
 """What everybody may read."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from predmarket_client.caller import Caller
 from predmarket_client.paging import Page, Pages
-from predmarket_client.shapes.markets import BookSnapshot, Market, MarketStatus, Solvency, Trade
+from predmarket_client.shapes.markets import (
+    BookSnapshot,
+    Holder,
+    Market,
+    MarketStatus,
+    MarketTicker,
+    MergedBook,
+    Solvency,
+    Trade,
+)
 
 PAGE_ROWS = 100
 
@@ -21,10 +31,10 @@ class Markets:
         status: MarketStatus | None = None,
         category: str | None = None,
         q: str | None = None,
-        sort: Literal["newest", "volume", "closing"] = "newest",
+        sort: Literal["newest", "volume", "closing", "movers"] = "newest",
         page_rows: int = PAGE_ROWS,
     ) -> Pages[Market]:
-        """Markets, newest first or as `sort` says; `q` searches their words."""
+        """Markets, newest first or as `sort` says; `q`: every word of it in question, description or category."""
 
         async def fetch(cursor: str | None) -> Page[Market]:
             query = {
@@ -46,6 +56,38 @@ class Markets:
     async def book(self, market_id: str, *, depth: int | None = None) -> BookSnapshot:
         """The book now, `depth` levels a side (all without). To follow it, use `client.stream()`."""
         return await self._caller.get(f"/v1/markets/{market_id}/book", BookSnapshot, query={"depth": depth})
+
+    async def merged_book(self, market_id: str, *, depth: int | None = None) -> MergedBook:
+        """The book with the pool beside it, `depth` levels a side (all without)."""
+        query = {"depth": depth, "merged": "true"}
+        return await self._caller.get(f"/v1/markets/{market_id}/book", MergedBook, query=query)
+
+    async def ticker(self, market_id: str) -> MarketTicker:
+        """The market in figures. To follow it, use `client.stream()`."""
+        return await self._caller.get(f"/v1/markets/{market_id}/ticker", MarketTicker)
+
+    async def tickers_of(self, market_ids: Sequence[str]) -> tuple[MarketTicker, ...]:
+        """Of at most 100 markets those that are there, in this order."""
+        query = {"market_ids": ",".join(market_ids)}
+        return (await self._caller.get("/v1/tickers", Page[MarketTicker], query=query)).items
+
+    def tickers(self, *, page_rows: int = PAGE_ROWS) -> Pages[MarketTicker]:
+        """Of all live markets, by market id."""
+
+        async def fetch(cursor: str | None) -> Page[MarketTicker]:
+            query = {"limit": page_rows, "cursor": cursor}
+            return await self._caller.get("/v1/tickers", Page[MarketTicker], query=query)
+
+        return Pages(fetch)
+
+    def holders(self, market_id: str, *, page_rows: int = PAGE_ROWS) -> Pages[Holder]:
+        """Who holds the shares, the largest first."""
+
+        async def fetch(cursor: str | None) -> Page[Holder]:
+            query = {"limit": page_rows, "cursor": cursor}
+            return await self._caller.get(f"/v1/markets/{market_id}/holders", Page[Holder], query=query)
+
+        return Pages(fetch)
 
     async def solvency(self, market_id: str) -> Solvency:
         """Whether what the market owes is covered."""

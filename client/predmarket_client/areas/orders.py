@@ -18,6 +18,11 @@ class _DryOrder(NewOrder, frozen=True, kw_only=True, omit_defaults=True):
     dry_run: bool = False
 
 
+class _QuoteOrder(NewOrder, frozen=True, kw_only=True, omit_defaults=True):
+    balance_micros: int | None = None
+    impact: bool = True
+
+
 class _BatchItem(msgspec.Struct, frozen=True):
     order: Order | None = None
     error: dict[str, Any] | None = None
@@ -63,9 +68,15 @@ class Orders:
         dry = _DryOrder(**msgspec.structs.asdict(order), dry_run=True)
         return await self._caller.write("POST", "/v1/orders", DryRun, body=dry)
 
-    async def quote(self, order: NewOrder) -> Quote:
-        """What the order would cost and give now."""
-        return await self._caller.write("POST", "/v1/quotes", Quote, body=order)
+    async def quote(
+        self, order: NewOrder, *, balance_micros: int | None = None, impact: bool = True
+    ) -> Quote:
+        """What the order would cost and give now: exactly that, when it is placed before the market's next event.
+
+        `balance_micros`: what `largest` may spend, your balance without. `impact`: also the curve.
+        """
+        asked = _QuoteOrder(**msgspec.structs.asdict(order), balance_micros=balance_micros, impact=impact)
+        return await self._caller.write("POST", "/v1/quotes", Quote, body=asked)
 
     async def amend(
         self,

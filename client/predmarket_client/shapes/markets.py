@@ -1,7 +1,7 @@
 """Markets, books, trades."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     volume_micros: int
     seq: int
     volume_24h_micros: int = 0
+    change_24h_micros: int = 0
     last_price_micros: int | None = None
     collateral_micros: int = 0
     pool: Pool = Pool(0, 0)
@@ -80,6 +81,55 @@ class BookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     pool: Pool
+
+
+class MergedLevel(NamedTuple):
+    """What can be traded at a price, and where: `quantity_micros` of it in the book and in the pool."""
+
+    price_micros: int
+    quantity_micros: int
+    book_micros: int
+    pool_micros: int
+
+
+class MergedBook(msgspec.Struct, frozen=True, kw_only=True):
+    """As BookSnapshot, with what the pool trades while its price moves to each level from the one before."""
+
+    market_id: str
+    epoch: int
+    seq: int
+    time: datetime | None
+    status: str
+    bids: tuple[MergedLevel, ...]
+    asks: tuple[MergedLevel, ...]
+    pool: Pool
+
+
+class MarketTicker(msgspec.Struct, frozen=True, kw_only=True):
+    """A market in figures. The best prices are those of book and pool together; None: there is none."""
+
+    market_id: str
+    seq: int
+    status: str
+    probability_micros: int
+    best_bid_micros: int | None
+    best_ask_micros: int | None
+    mid_micros: int | None
+    last_price_micros: int | None
+    change_24h_micros: int
+    volume_24h_micros: int
+    volume_micros: int
+    open_interest_micros: int
+    time: datetime | None
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one user holds."""
+
+    user_id: str
+    display_name: str
+    yes_micros: int
+    no_micros: int
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):

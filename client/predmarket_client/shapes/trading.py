@@ -152,8 +152,23 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in OPEN_STATUSES
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """What an order would do at event `valid_seq`; `legs` are the fills it would have."""
+Zone = Literal["SAFE", "SLIPPAGE", "DANGER"]
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of an order's fill plan; `makers`: how many resting orders it takes."""
+
+    venue: str
+    price_micros: int
+    quantity_micros: int
+    cost_micros: int
+    fee_micros: int
+    netted_micros: int
+    makers: int = 0
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """An order's figures as it would be executed. `slippage_bps`: what `max_slippage_bps` has to allow."""
 
     cost_micros: int
     fee_micros: int
@@ -166,8 +181,36 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     slippage_bps: int
     payout_micros: int
     netted_micros: int
+    resting_micros: int = 0
+    zone: Zone | None = None
+
+
+class ImpactPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a market order of one size would pay; `amount_micros` is None for a SELL."""
+
+    amount_micros: int | None
+    quantity_micros: int
+    average_price_micros: int
+    probability_after_micros: int
+    slippage_bps: int
+    zone: Zone
+
+
+class Quote(Execution, frozen=True, kw_only=True):
+    """What an order would do at event `valid_seq`, and how it would be filled. Of a dry run only that.
+
+    `largest`: the market order that spends all there is (BUY) or sells everything unlocked. `impact`: a curve of prices
+    at growing sizes.
+    """
+
     valid_seq: int
-    legs: tuple[Fill, ...] = ()
+    legs: tuple[Leg, ...] = ()
+    spot_price_micros: int = 0
+    is_within_slippage: bool = True
+    is_affordable: bool = True
+    available_micros: int | None = None
+    largest: Execution | None = None
+    impact: tuple[ImpactPoint, ...] = ()
 
 
 class DryRun(Order, frozen=True, kw_only=True):
