@@ -73,7 +73,8 @@ class Exchange:
     @asynccontextmanager
     async def another(self, **changes: Any) -> AsyncIterator[Reader]:
         """One more market_service."""
-        fields = market_settings(self.database, self.nats_url, self.redis_url, self.issuer, **changes)
+        usual = market_settings(self.database, self.nats_url, self.redis_url, self.issuer)
+        fields = {**usual, "instance": "market_service-2", **changes}
         async with run_market_service(self.issuer, fields) as reader:
             yield reader
 
