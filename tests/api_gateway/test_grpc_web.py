@@ -13,6 +13,7 @@ from api_gateway.settings import RouteChoice
 from predmarket.auth.v1 import auth_pb2
 from predmarket.common.v1 import common_pb2
 from predmarket.db.v1 import db_pb2
+from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.metrics import REGISTRY
 from tests.api_gateway.grpc_web_client import BINARY, ORDERS, TEXT, Answer, decode_chunks, framed, post
@@ -20,6 +21,7 @@ from tests.api_gateway.support import POINT, Suite, User, open_market
 
 PAGE = "http://localhost:5173"
 UNIMPLEMENTED = 12
+MARKETS = "/predmarket.market.v1.MarketService"
 
 
 def limit(market_id: str, price_micros: int = 100_000) -> order_pb2.PlaceOrderRequest:
@@ -57,6 +59,14 @@ async def test_a_unary_call_to_each_service(suite: Suite, admin: User, content_t
     assert [each.market.market_id for each in listed.markets] == [market_id]
     answer = await ask(
         suite,
+        f"{MARKETS}/GetBook",
+        market_pb2.GetBookRequest(market_id=market_id, merged=True, depth=1),
+        content_type=content_type,
+    )
+    book = market_pb2.GetBookResponse.FromString(answer.messages[0])
+    assert [level.price_micros for level in (*book.bids, *book.asks)] == [490_000, 510_000]
+    answer = await ask(
+        suite,
         "/predmarket.auth.v1.AuthService/GetMe",
         auth_pb2.GetMeRequest(),
         ann,
@@ -90,6 +100,19 @@ async def test_a_stream_brings_each_message_as_it_happens_and_ends_with_its_dead
     assert buffer == b""
     assert [message.is_snapshot for message in received] == [True, False]
     assert [(level.price_micros, level.quantity_micros) for level in received[1].bids] == [(100_000, POINT)]
+
+
+async def test_prices_and_books_stream_until_the_deadline(suite: Suite, admin: User) -> None:
+    market_id = await open_market(admin)
+    prices = market_pb2.StreamPricesRequest(market_ids=[market_id])
+    book = market_pb2.StreamBookRequest(market_id=market_id, merged=True)
+    answers = await asyncio.gather(
+        ask(suite, f"{MARKETS}/StreamPrices", prices, grpc_timeout="1S"),
+        ask(suite, f"{MARKETS}/StreamBook", book, grpc_timeout="1S"),
+    )
+    assert [(len(answer.messages), answer.status) for answer in answers] == [(1, 4), (1, 4)]
+    assert market_pb2.StreamPricesResponse.FromString(answers[0].messages[0]).ticker.market_id == market_id
+    assert market_pb2.StreamBookResponse.FromString(answers[1].messages[0]).is_snapshot
 
 
 async def test_refusals_are_trailers_only_with_our_code(suite: Suite, admin: User) -> None:
@@ -136,13 +159,14 @@ def test_the_list_of_services_is_what_it_is_meant_to_be() -> None:
     def services(routes: RouteChoice) -> set[str]:
         return {method.service.rsplit(".", 1)[1] for method in offered_methods(routes).values()}
 
-    assert services("public") == {"OrderService", "ShardService", "DbService", "AuthService"}
+    assert services("public") == {"OrderService", "ShardService", "DbService", "MarketService", "AuthService"}
     assert services("admin") == {"MarketAdminService", "UserAdminService", "AuthService", "DbService"}
     assert services("all") == {
         "OrderService",
         "ShardService",
         "MarketAdminService",
         "DbService",
+        "MarketService",
         "AuthService",
         "UserAdminService",
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from market_service.process import serve
 from market_service.settings import MarketSettings
+from predmarket.common.v1 import common_pb2
 from predmarket.market.v1 import market_pb2, market_pb2_grpc
 from runtime.grpc_client import call, call_stream, open_channel
 from runtime.lifecycle import Process
@@ -117,6 +118,17 @@ async def run_exchange(
     markets = market_settings(database, nats_url, redis_url, issuer, **changes)
     async with run_service_here(issuer, orders) as client, run_market_service(issuer, markets) as reader:
         yield Exchange(client, reader, database, nats_url, redis_url, issuer)
+
+
+def spend(market_id: str, amount_micros: int, **fields: Any) -> market_pb2.GetQuoteRequest:
+    """A MARKET BUY of YES for so much, to be quoted; unless said otherwise."""
+    usual: dict[str, Any] = {
+        "side": common_pb2.SIDE_BUY,
+        "outcome": common_pb2.OUTCOME_YES,
+        "type": market_pb2.QUOTE_TYPE_MARKET,
+        "amount_micros": amount_micros,
+    }
+    return market_pb2.GetQuoteRequest(market_id=market_id, **{**usual, **fields})
 
 
 async def until(holds: Callable[[], Any], seconds: float = 10) -> None:

@@ -9,7 +9,7 @@ import pytest
 from predmarket.market.v1 import market_pb2
 from runtime.errors import ApiError, ErrorCode
 from runtime.grpc_client import call
-from tests.market_service.support import Exchange
+from tests.market_service.support import Exchange, spend
 from tests.order_service.support import POINT, new_user
 
 TEXTS = ("", "x", "%00", "A" * 5_000, "{" + new_user() + "}", new_user().upper(), "urn:uuid:" + new_user())
@@ -31,7 +31,7 @@ async def test_ids_have_one_spelling(exchange: Exchange) -> None:
             ("ListTickers", market_pb2.ListTickersRequest(market_ids=[text])),
             ("ListHolders", market_pb2.ListHoldersRequest(market_id=text)),
             ("GetSolvency", market_pb2.GetSolvencyRequest(market_id=text)),
-            ("GetQuote", market_pb2.GetQuoteRequest(market_id=text, side=1, outcome=1, type=2)),
+            ("GetQuote", spend(text, POINT)),
         ]
         for method, request in requests:
             assert await refused(exchange, method, request) is ErrorCode.INVALID_ARGUMENT, (method, text)
@@ -58,9 +58,8 @@ async def test_the_largest_numbers_are_quoted(exchange: Exchange) -> None:
     """What the engine would refuse is refused; what it takes is answered."""
     market_id = await exchange.orders.open_market(new_user())
     for fields in ({"amount_micros": 10**15}, {"quantity_micros": 10**15}, {"quantity_micros": 1_000}):
-        request = market_pb2.GetQuoteRequest(
-            market_id=market_id, side=1, outcome=1, type=2, balance_micros=10**15, with_impact=True, **fields
-        )
+        usual = {"amount_micros": 0, "balance_micros": 10**15, "with_impact": True}
+        request = spend(market_id, 0, **{**usual, **fields})
         made = await exchange.reader.ask("GetQuote", request)
         assert made.execution.quantity_micros > 0
         assert made.largest.total_micros <= 10**15
@@ -88,9 +87,8 @@ async def test_pages_of_tickers_and_holders_are_checked(exchange: Exchange) -> N
 
 async def test_a_token_that_is_there_must_be_good(exchange: Exchange) -> None:
     market_id = await exchange.orders.open_market(new_user())
-    stub = exchange.reader.stub
+    read, request = exchange.reader.stub.GetBook, market_pb2.GetBookRequest(market_id=market_id)
     for token in ("Bearer x", "x", "Bearer pmk_x_y"):
         with pytest.raises(ApiError) as error:
-            request = market_pb2.GetBookRequest(market_id=market_id)
-            await call(stub.GetBook, request, deadline_seconds=5, authorization=token)
+            await call(read, request, deadline_seconds=5, authorization=token)
         assert error.value.code is ErrorCode.UNAUTHENTICATED, token

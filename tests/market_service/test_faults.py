@@ -16,7 +16,7 @@ from market_service.store import Store
 from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.postgres import open_pool
-from tests.market_service.support import Exchange, run_exchange, until
+from tests.market_service.support import Exchange, run_exchange, spend, until
 from tests.market_service.traffic import quote_then_trade
 from tests.order_service.support import POINT, Issuer, limit, new_user
 from tests.servers import Database
@@ -151,9 +151,7 @@ async def test_callers_at_one_time_share_the_work_and_miss_nothing(exchange: Exc
 
     async def placed_and_read(price: int) -> None:
         placed = await exchange.orders.ask("PlaceOrder", limit(market_id, price, 1), user)
-        request = market_pb2.GetQuoteRequest(
-            market_id=market_id, side=1, outcome=1, type=2, amount_micros=POINT
-        )
+        request = spend(market_id, POINT)
         book, quote = await asyncio.gather(
             exchange.reader.book(market_id), exchange.reader.ask("GetQuote", request)
         )

@@ -11,7 +11,7 @@ from predmarket.common.v1 import common_pb2
 from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2
 from runtime.errors import ApiError, ErrorCode
-from tests.market_service.support import Exchange
+from tests.market_service.support import Exchange, spend
 from tests.market_service.traffic import quote_then_trade
 from tests.order_service.support import POINT, limit, new_user
 
@@ -61,9 +61,7 @@ async def test_two_processes_agree(exchange: Exchange) -> None:
         assert len(tickers) == 2
         for ticker in tickers:
             market_id = ticker.market_id
-            quote = market_pb2.GetQuoteRequest(
-                market_id=market_id, side=1, outcome=1, type=2, amount_micros=9 * POINT, with_impact=True
-            )
+            quote = spend(market_id, 9 * POINT, with_impact=True)
             requests: list[tuple[str, Any]] = [
                 ("GetBook", market_pb2.GetBookRequest(market_id=market_id, merged=True)),
                 ("GetTicker", market_pb2.GetTickerRequest(market_id=market_id)),
@@ -201,7 +199,9 @@ async def test_a_decided_market_stays_readable(exchange: Exchange) -> None:
     await exchange.orders.grant(ann)
     market_id = await exchange.orders.open_market(admin)
     await exchange.orders.ask("PlaceOrder", limit(market_id, 65, 10), ann)
-    resolve = order_pb2.ResolveMarketRequest(market_id=market_id, outcome=1, reason="seen")
+    resolve = order_pb2.ResolveMarketRequest(
+        market_id=market_id, outcome=order_pb2.VERDICT_YES, reason="seen"
+    )
     await exchange.orders.admin("ResolveMarket", resolve, admin)
     assert (await exchange.reader.ticker(market_id)).status == "RESOLVED"
     assert (await exchange.reader.market(market_id)).market.outcome == "YES"

@@ -98,7 +98,9 @@ async def test_a_stream_tells_of_a_market_that_pauses_and_resolves(exchange: Exc
     assert (await anext(stream)).ticker.status == "ACTIVE"
     await exchange.orders.admin("PauseMarket", order_pb2.PauseMarketRequest(market_id=market_id), admin)
     assert (await anext(stream)).ticker.status == "PAUSED"
-    resolve = order_pb2.ResolveMarketRequest(market_id=market_id, outcome=1, reason="seen")
+    resolve = order_pb2.ResolveMarketRequest(
+        market_id=market_id, outcome=order_pb2.VERDICT_YES, reason="seen"
+    )
     await exchange.orders.admin("ResolveMarket", resolve, admin)
     assert (await anext(stream)).ticker.status == "RESOLVED"
     await stream.aclose()

@@ -119,7 +119,7 @@ class Traffic:
 
     def _order(self) -> Any:
         chance = self._random
-        common = {
+        common: dict[str, Any] = {
             "market_id": self._market_id,
             "side": chance.choice(SIDES),
             "outcome": chance.choice(OUTCOMES),
