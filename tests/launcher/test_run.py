@@ -198,7 +198,7 @@ def test_the_command_line_lists_the_markets(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["order_service", "auth_service", "api_gateway", "ws_service", "db_service"]
+    "module", ["order_service", "auth_service", "api_gateway", "market_service", "ws_service", "db_service"]
 )
 def test_a_killed_service_is_back(run: Run, module: str) -> None:
     before = {service.instance: service.pid for service in run.state().services}
@@ -216,21 +216,25 @@ def test_a_killed_service_is_back(run: Run, module: str) -> None:
     assert f"{instance} ended (killed by SIGKILL)" in run.printed()
 
 
+def market_ids(run: Run) -> set[str]:
+    return {each["market_id"] for each in get(f"http://127.0.0.1:{run.port}/v1/markets")["items"]}
+
+
 def test_ctrl_c_leaves_nothing_and_the_data_stays(run: Run) -> None:
-    processes = run.processes()
-    assert len(processes) >= 9
+    processes, markets = run.processes(), market_ids(run)
+    assert len(processes) >= 10
     assert run.end(signal.SIGINT) == 0, run.printed()
     assert still_running(processes, 1) == []
     assert launcher("verify", "--data", str(run.data)).returncode == 0
     assert "nothing runs" in launcher("status", "--data", str(run.data)).stdout
 
-    again = Run(run.data, scale="order_service=2 ws_service=2", traders="2")
+    again = Run(run.data, scale="order_service=2 market_service=2 ws_service=2", traders="2")
     again.wait_ready()
     admin = again.folder.admin()
     assert admin is not None
     assert admin.password not in again.printed()
-    assert len(get(f"http://127.0.0.1:{again.port}/v1/markets")["items"]) == 3
-    assert {"order_service-2", "ws_service-2", "traders"} <= {
+    assert market_ids(again) == markets
+    assert {"order_service-2", "market_service-2", "ws_service-2", "traders"} <= {
         service.instance for service in again.state().services
     }
     processes = again.processes()
