@@ -32,7 +32,7 @@ def containers() -> Iterator[tuple[str, dict[str, Any], str]]:
 def settings_class(package: str) -> type[ServiceSettings]:
     found = STARTED.search((ROOT / package / "__main__.py").read_text())
     assert found, f"{package}/__main__.py starts no service"
-    chosen = getattr(importlib.import_module(f"{package}.settings"), found[1])
+    chosen: type[ServiceSettings] = getattr(importlib.import_module(f"{package}.settings"), found[1])
     assert issubclass(chosen, ServiceSettings)
     return chosen
 
