@@ -15,7 +15,7 @@ from engine.events import Event
 from engine.pool import probability
 from engine.state import MarketStatus
 from order_service import messages
-from order_service.bus import Bus, publish
+from order_service.bus import Bus
 from order_service.event_queue import CursorMoved, EventQueue
 from order_service.failpoints import FailPoints
 from order_service.messages import MarketFigures, Message
@@ -99,6 +99,7 @@ class Relay:
         stream = await self._bus.stream()
         for config in streams(self._max_bytes):
             await ensure_stream(stream, config)
+        publisher = await self._bus.publisher()
         await self._queue.begin()
         while True:
             events = await self._queue.next(EVENTS_PER_PASS)
@@ -107,7 +108,7 @@ class Relay:
                 await self._queue.rest()
                 continue
             made = await self._messages(events)
-            await publish(stream, [(message.subject, message.message_id, message.body) for message in made])
+            await publisher.publish([(message.subject, message.message_id, message.body) for message in made])
             self._fail_points.reach("published")
             await self._queue.done(events)
 

@@ -8,10 +8,10 @@ from typing import Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from nats.js import JetStreamContext
 
 from db_service.topics.messages import TopicMessage
-from order_service.bus import Bus, publish
+from order_service.bus import Bus
+from order_service.publisher import Publisher
 from runtime import jetstream_topics, kafka_admin, kafka_reader
 from runtime.jetstream_topics import subject
 from runtime.logs import get_logger
@@ -113,16 +113,16 @@ class JetStreamSink:
     def __init__(self, settings: TopicSettings, bus: Bus) -> None:
         self._settings = settings
         self._bus = bus
-        self._stream: JetStreamContext
+        self._publisher: Publisher
 
     async def open(self) -> None:
         with jetstream_topics.away():
-            self._stream = await self._bus.stream()
             await jetstream_topics.ensure_topics(
-                self._stream,
+                await self._bus.stream(),
                 retention_hours=self._settings.topic_retention_hours,
                 max_bytes=self._settings.topic_max_bytes,
             )
+            self._publisher = await self._bus.publisher()
 
     async def send(self, messages: Sequence[TopicMessage]) -> None:
         publications = [
@@ -130,7 +130,7 @@ class JetStreamSink:
             for message in messages
         ]
         with jetstream_topics.away():
-            await publish(self._stream, publications)
+            await self._publisher.publish(publications)
 
     async def close(self) -> None:
         """The connection is the process's."""

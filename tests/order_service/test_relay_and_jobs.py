@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -13,11 +13,9 @@ import orjson
 import pytest
 
 from launcher.embedded import NatsServer
-from order_service.bus import ACK_SECONDS, Bus, publish
-from order_service.relay import RETRIED, streams
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
-from runtime.bus import ensure_stream, open_bus
+from runtime.bus import open_bus
 from runtime.errors import ApiError, ErrorCode
 from tests.order_service.support import (
     POINT,
@@ -211,23 +209,3 @@ async def test_a_restarted_database_is_found_again(
         await asyncio.to_thread(private_database.server.start)
         await place_until_answered(client, limit(market, 50, 1, idempotency_key="k"), user)
     await verify(private_database.superuser_url)
-
-
-async def test_a_pass_of_many_messages_ends_though_the_bus_is_killed_in_it(
-    private_nats: NatsServer,
-) -> None:
-    """nats-py waits without an end for acks that were lost with a connection, once four thousand are."""
-    bus = Bus(private_nats.url, "test")
-    stream = await bus.stream()
-    for config in streams(1 << 28):
-        await ensure_stream(stream, config)
-    messages = [(f"user.{number}.events", f"{number}:1", b"x" * 400) for number in range(12_000)]
-    publishing = asyncio.create_task(publish(stream, messages))
-    await asyncio.sleep(0.2)
-    await asyncio.to_thread(private_nats.kill)
-    await asyncio.to_thread(private_nats.start)
-    done, _ = await asyncio.wait({publishing}, timeout=10 * ACK_SECONDS)
-    assert done, "it gave up, or all of it was acknowledged"
-    with suppress(*RETRIED):
-        publishing.result()
-    await bus.close()
