@@ -17,6 +17,7 @@ from bench import (
     log_in_flood,
     open_loop,
     optimistic,
+    quotes,
     rest,
 )
 from bench.report import BenchError, Measured, Section, measure, write_json
@@ -35,6 +36,7 @@ SECTIONS: dict[str, Callable[[bool], Section]] = {
     "log_in_flood": log_in_flood.section,
     "restart": large_markets.restart_section,
     "settlement": large_markets.settlement_section,
+    "quotes": quotes.section,
     "memory": rest.memory_section,
     "optimistic": optimistic.section,
 }
