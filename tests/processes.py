@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -118,6 +119,8 @@ class _Balancer:
         port = self._ports[self._turn % len(self._ports)]
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+            for side in (writer, up_writer):
+                _keep_little(side)
             await asyncio.gather(_passed_on(reader, up_writer), _passed_on(up_reader, writer))
         except (OSError, asyncio.CancelledError):
             pass
@@ -130,6 +133,13 @@ class _Balancer:
         for connection in connections:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+
+
+def _keep_little(writer: asyncio.StreamWriter) -> None:
+    """So that a client that does not read is slow to the service, and not only to us."""
+    connection = writer.get_extra_info("socket")
+    for direction in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        connection.setsockopt(socket.SOL_SOCKET, direction, CHUNK_BYTES)
 
 
 async def _passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

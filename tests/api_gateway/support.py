@@ -179,16 +179,12 @@ async def run_suite(
     order_address = addresses_of(orders)[0]
     ws_url = f"ws://127.0.0.1:{ws_port}/ws/v1"
     async with AsyncExitStack() as stack:
-        mail_folder = Path(stack.enter_context(TemporaryDirectory()))
-        auth = await stack.enter_async_context(
-            run_auth(
-                database.url_for("pm_auth"),
-                orders,
-                signup_grant_micros=10_000 * POINT,
-                mail_folder=mail_folder,
-                **(auth_settings or {}),
-            )
-        )
+        of_auth = {
+            "signup_grant_micros": 10_000 * POINT,
+            "mail_folder": Path(stack.enter_context(TemporaryDirectory())),
+            **(auth_settings or {}),
+        }
+        auth = await stack.enter_async_context(run_auth(database.url_for("pm_auth"), orders, **of_auth))
         shared = {
             "jwks_url": auth.jwks_url,
             "auth_grpc": auth.address,
@@ -263,7 +259,7 @@ async def run_suite(
             order_address,
             shared,
             urls,
-            mail_folder,
+            of_auth["mail_folder"],
             {**shared, **of_gateways},
         )
 
