@@ -19,6 +19,7 @@ from bench import (
     optimistic,
     quotes,
     rest,
+    ticker_latency,
 )
 from bench.report import BenchError, Measured, Section, measure, write_json
 
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[bool], Section]] = {
     "rest": rest.section,
     "rest_open_loop": rest.open_loop_section,
     "fan_out": fan_out.section,
+    "ticker": ticker_latency.section,
     "log_in_flood": log_in_flood.section,
     "restart": large_markets.restart_section,
     "settlement": large_markets.settlement_section,

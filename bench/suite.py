@@ -23,7 +23,7 @@ from engine.units import MICROS
 from launcher.embedded.process import EmbeddedServer
 from launcher.folder import Admin, DataFolder
 from launcher.options import RunOptions
-from launcher.plan import Service, make_plan
+from launcher.plan import DATABASE, Service, make_plan
 from launcher.run import EmbeddedServers, make_admin, make_database
 from launcher.supervisor import Supervisor
 from predmarket_client import Client, micros
@@ -50,6 +50,9 @@ class Suite:
     embedded: tuple[EmbeddedServer, ...]
     port: int
     alone_port: int
+    sockets_port: int
+    database_url: str
+    """The superuser's."""
     market_id: str = ""
     authorizations: list[str] = field(default_factory=list)
 
@@ -94,10 +97,17 @@ def running() -> Iterator[Suite]:
         admin, _ = make_admin(folder, embedded, options)
         supervisor = Supervisor(folder=folder, report=Console().print, on_change=_nothing)
         stack.callback(lambda: asyncio.run(supervisor.stop()))
-        alone_port = free_port()
-        for service in _services(options, embedded, alone_port):
+        alone_port, sockets_port = free_port(), free_port()
+        for service in _services(options, embedded, alone_port, sockets_port):
             supervisor.start(service)
-        suite = Suite(supervisor, tuple(embedded.all()), options.port, alone_port)
+        suite = Suite(
+            supervisor,
+            tuple(embedded.all()),
+            options.port,
+            alone_port,
+            sockets_port,
+            embedded.postgres.url_for(DATABASE, "postgres"),
+        )
         asyncio.run(supervisor.wait_ready())
         asyncio.run(suite.found(admin))
         yield suite
@@ -117,8 +127,10 @@ def _options(data: Path) -> RunOptions:
     )
 
 
-def _services(options: RunOptions, embedded: EmbeddedServers, alone_port: int) -> Iterator[Service]:
-    plan = make_plan(options, embedded.addresses(), free_port, [free_port()])
+def _services(
+    options: RunOptions, embedded: EmbeddedServers, alone_port: int, sockets_port: int
+) -> Iterator[Service]:
+    plan = make_plan(options, embedded.addresses(), free_port, [sockets_port])
     for service in plan.services:
         environment = {**service.environment, **SETTINGS}
         yield dataclasses.replace(service, environment=environment)
