@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from tests.ws_service.support import Live, Servers, run_live
+from ws_service import access
 
 
 @pytest.fixture
@@ -44,12 +45,15 @@ async def test_an_unknown_ticket_is_refused(live: Live, ticket: str) -> None:
     assert (await (await live.connect()).log_in(ticket))["code"] == "UNAUTHENTICATED"
 
 
-async def test_a_socket_keeps_its_user_and_a_newer_ticket_lets_it_live_on(live: Live, user: str) -> None:
+async def test_a_socket_keeps_its_user_and_a_newer_ticket_lets_it_live_on(
+    live: Live, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "LOOK_SECONDS", 0.1)
     reader = await live.connect()
     await reader.log_in(await live.ticket(user, seconds=3))
     assert (await reader.log_in(await live.ticket(str(uuid.uuid4()))))["code"] == "FORBIDDEN"
     assert (await reader.log_in(await live.ticket(user)))["type"] == "authenticated"
-    await asyncio.sleep(5)
+    await asyncio.sleep(3.5)
     await reader.send(id=1, cmd="ping")
     assert (await reader.next())["type"] == "pong"
 

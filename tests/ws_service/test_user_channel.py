@@ -91,7 +91,10 @@ async def test_events_of_two_shards_are_resumed_in_order(live: Live, user: str) 
     assert await numbers(reader, 7) == [3, 4, 5, 6, 7, 8, 9]
 
 
-async def test_a_resume_from_the_future_is_refused(live: Live, user: str) -> None:
+async def test_a_resume_from_the_future_is_refused(
+    live: Live, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_feed, "AHEAD_SECONDS", 0.3)
     await live.tell(user, 5)
     reader = await connect_as(live, user)
     for since in (6, 2**63 - 1):
