@@ -3,14 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
 import pytest
 
 from predmarket.auth.v1 import auth_pb2
+from runtime import api_keys
 from tests.auth_service.support import Auth, Points, make_admin, run_auth, serve_points
 from tests.ws_service.support import Live, Servers, ensure_user_events, run_live
+from ws_service import access
 
 PROMISED_SECONDS = 5
 
@@ -91,6 +94,30 @@ async def test_a_ticket_of_a_session_that_has_ended_meanwhile_is_refused(auth: A
         while (answer := await log_in())["type"] == "authenticated":
             await asyncio.sleep(0.2)
     assert answer["code"] == "UNAUTHENTICATED"
+
+
+async def test_while_auth_service_is_away_those_who_were_let_in_stay(
+    fresh_database: Any, tmp_path: Any, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys, "KNOWN_SECONDS", 0.2)
+    monkeypatch.setattr(api_keys, "ASK_AGAIN_SECONDS", 0.1)
+    async with AsyncExitStack() as outer:
+        points = await outer.enter_async_context(serve_points(Points()))
+        stack = await outer.enter_async_context(AsyncExitStack())
+        database_url = fresh_database.url_for("pm_auth")
+        auth = await stack.enter_async_context(run_auth(database_url, points.address, mail_folder=tmp_path))
+        live = await outer.enter_async_context(
+            run_live(servers, jwks_url=auth.jwks_url, auth_grpc=auth.address)
+        )
+        user = await auth.register("bob@example.org")
+        token = user.tokens.access_token
+        key = (await auth.api_key(token)).secret
+        readers = [await live.connect(headers={"Authorization": f"Bearer {each}"}) for each in (token, key)]
+        await stack.aclose()
+        await asyncio.sleep(3 * access.LOOK_SECONDS)
+        for reader in readers:
+            await reader.send(id=1, cmd="ping")
+            assert (await reader.next())["type"] == "pong"
 
 
 async def test_a_key_that_may_only_trade_may_not_listen(auth: Auth, live: Live) -> None:
