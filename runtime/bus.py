@@ -28,6 +28,9 @@ PENDING_MAX_BYTES = 8 * 1024 * 1024
 CLOSE_TIMEOUT_SECONDS = 2.0
 PING_SECONDS = 10
 STREAM_NAME_IN_USE = 10058
+TAKEN_SECONDS = 2.0
+DEAD_SECONDS = 60
+"""Long after a connection that does not answer (two pings of PING_SECONDS) has been replaced."""
 
 
 @asynccontextmanager
@@ -45,6 +48,20 @@ async def open_bus(url: str, *, name: str, wait: bool = True) -> AsyncIterator[C
                 await client.close()
         except (TimeoutError, NatsError) as error:
             log.warning("the bus did not close in time", error=type(error).__name__)
+
+
+async def until_taken(bus: Client) -> None:
+    """Returns when the server has taken what was said to it before, subscriptions above all. Raises TimeoutError.
+
+    Instead of `flush`, which when it has given up leaves behind a future that ends the connection's reader as soon as
+    the late answer comes.
+    """
+    flushing = asyncio.create_task(bus.flush(DEAD_SECONDS), name="flush")
+    flushing.add_done_callback(
+        lambda task: task.cancelled() or task.exception()
+    )  # perhaps nobody waits any more
+    async with asyncio.timeout(TAKEN_SECONDS):
+        await asyncio.shield(flushing)
 
 
 async def ensure_stream(stream: JetStreamContext, config: StreamConfig) -> None:

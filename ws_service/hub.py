@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
 from engine.published_book import book_message
+from runtime.bus import until_taken
 from runtime.clock import Clock, to_rfc3339
 from runtime.errors import ApiError, ErrorCode
 from runtime.logs import get_logger
@@ -238,7 +239,7 @@ class Hub:
         subscriptions.append(
             await listen(self._bus, f"{subject}.trade", lambda data: feed.on_trade(trade_message(data)))
         )
-        await self._bus.flush()
+        await until_taken(self._bus)
         await feed.start()
         return feed
 
@@ -248,7 +249,7 @@ class Hub:
         subscriptions.append(
             await listen(self._bus, subject, lambda data: feed.on_message(user_message(data)))
         )
-        await self._bus.flush()
+        await until_taken(self._bus)
         await feed.start()
         return feed
 

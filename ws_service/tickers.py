@@ -6,6 +6,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from runtime.bus import until_taken
 from runtime.logs import get_logger
 from runtime.surprises import as_api_error
 from ws_service.bus_handlers import stop_listening
@@ -41,7 +42,7 @@ class AllTickers:
             async with self._subscribing:
                 if self._subscription is None:
                     self._subscription = await self._bus.subscribe(SUBJECT, cb=self._on_book)
-                    await self._bus.flush()
+                    await until_taken(self._bus)
         except BaseException:
             self._pins -= 1
             raise

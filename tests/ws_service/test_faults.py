@@ -1,7 +1,10 @@
 """The bus restarts, or forgets everything; two processes serve side by side."""
 
 import asyncio
+import os
 import shutil
+import signal
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -147,3 +150,23 @@ async def test_a_ticket_is_good_once_for_all_processes(servers: Servers, user: s
         readers = [await (one, two)[number % 2].connect() for number in range(10)]
         answers = await asyncio.gather(*(reader.log_in(ticket) for reader in readers))
         assert sorted(answer["type"] for answer in answers) == ["authenticated"] + ["error"] * 9
+
+
+async def test_a_bus_that_hangs_is_said_to_be_away_and_loses_nothing(
+    alone: Live, private_nats: Any, market: str, user: str
+) -> None:
+    found = await followers(alone, market, user)
+    other = str(uuid.uuid4())
+    alone.books.put(other, seq=1)
+    late = await alone.connect()
+    os.kill(private_nats.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        frame = await late.subscribe("book", other)
+        print(f"refused after {time.monotonic() - began:.1f} s")
+        assert (frame["type"], frame["code"], frame["retryable"]) == ("error", "UNAVAILABLE", True)
+    finally:
+        os.kill(private_nats.pid, signal.SIGCONT)
+    await happen(alone, market, user, 2)
+    await check_heard(found, 2)
+    assert (await late.subscribe("book", other))["type"] == "subscribed"
