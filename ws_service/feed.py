@@ -15,6 +15,7 @@ from runtime.errors import ApiError, ErrorCode
 from runtime.logs import get_logger
 from ws_service import frames
 from ws_service.bus_messages import TradeMessage
+from ws_service.days import Yesterday
 from ws_service.fan_out import in_slices
 from ws_service.metrics import FRAMES, REFETCHES
 from ws_service.socket import CLOSE_INTERNAL, Socket
@@ -35,6 +36,7 @@ class Loaded:
     book: Book
     last_trade_seq: int
     figures: Figures
+    tick_micros: int
 
 
 Load = Callable[[str], Awaitable[Loaded]]
@@ -46,7 +48,14 @@ class MarketFeed:
     `everywhere`: sockets that follow the tickers of all markets."""
 
     def __init__(
-        self, market_id: str, *, load: Load, recover: Recover, merge_seconds: float, everywhere: set[Socket]
+        self,
+        market_id: str,
+        *,
+        load: Load,
+        recover: Recover,
+        yesterday: Callable[[str], Yesterday | None],
+        merge_seconds: float,
+        everywhere: set[Socket],
     ) -> None:
         self.market_id = market_id
         self.book_sockets: set[Socket] = set()
@@ -54,10 +63,12 @@ class MarketFeed:
         self.ticker_sockets: set[Socket] = set()
         self.pins = 0
         self._load = load
+        self._yesterday = yesterday
         self._merge_seconds = merge_seconds
         self._everywhere = everywhere
         self._book: Book | None = None
         self._figures: Figures | None = None
+        self._tick_micros = 0
         self._held: deque[BookMessage] = deque(maxlen=HELD_MAX)
         self._joining: set[Socket] = set()
         self._ticker_joining: set[Socket] = set()
@@ -130,7 +141,7 @@ class MarketFeed:
 
     def _take_over(self, loaded: Loaded) -> None:
         """The read book, with what came meanwhile. What still does not chain asks for another read."""
-        book, self._figures = loaded.book, loaded.figures
+        book, self._figures, self._tick_micros = loaded.book, loaded.figures, loaded.tick_micros
         held, missing = tuple(self._held), False
         self._held.clear()
         for message in held:
@@ -238,14 +249,14 @@ class MarketFeed:
         if self._ticker_is_ahead() and now >= self._ticker_due:
             self._ticker_due = now + self._merge_seconds
             self._ticker_seq = book.seq
-            fields = ticker(self.market_id, book, figures)
+            fields = self._ticker_of(book, figures)
             if differ(self._ticker, fields):
                 self._ticker = fields
                 targets |= self.ticker_sockets | self._everywhere
         if not targets:
             return
         if self._ticker is None:
-            self._ticker = ticker(self.market_id, book, figures)
+            self._ticker = self._ticker_of(book, figures)
         self._ticker_joining.clear()
         frame = frames.message("ticker", **self._ticker)
 
@@ -256,6 +267,10 @@ class MarketFeed:
 
         await in_slices(tuple(targets), write)
         FRAMES.labels("ticker").inc(len(targets))
+
+    def _ticker_of(self, book: Book, figures: Figures) -> dict[str, Any]:
+        yesterday = self._yesterday(self.market_id)
+        return ticker(self.market_id, book, figures, tick_micros=self._tick_micros, yesterday=yesterday)
 
     def _failed(self) -> None:
         """A defect of ours: its readers are told to come back rather than left without news."""

@@ -65,6 +65,10 @@ class Hub:
         await self._markets.stop()
         await self._users.stop()
 
+    def markets(self) -> list[str]:
+        """Those that somebody follows."""
+        return [feed.market_id for feed in self._markets.all()]
+
     def add(self, socket: Socket) -> None:
         self.sockets.add(socket)
         SOCKETS.set(len(self.sockets))
@@ -229,6 +233,7 @@ class Hub:
             market_id,
             load=self._sources.market,
             recover=self._sources.trades,
+            yesterday=self._sources.days.of,
             merge_seconds=self._merge_seconds,
             everywhere=self._tickers.sockets,
         )

@@ -1,10 +1,12 @@
 """Wires ws_service, top to bottom."""
 
 from runtime.bus import open_bus
+from runtime.grpc_client import open_channel
 from runtime.lifecycle import Process
 from runtime.order_shards import OrderShards, addresses_of
 from ws_service.access import Access
 from ws_service.app import Door
+from ws_service.days import Days
 from ws_service.hub import Hub
 from ws_service.settings import WsSettings
 from ws_service.socket import Backlog
@@ -19,10 +21,14 @@ async def serve(process: Process, settings: WsSettings) -> None:
     process.on_stop(orders.close)
     access = Access(process.token_verifier(), settings.redis_url.get_secret_value())
     process.on_stop(access.close)
+    channel = None
+    if settings.market_grpc:
+        channel = await process.enter(open_channel(settings.market_grpc, spread=True))
+    days = Days(channel)
     backlog = Backlog(settings.backlog_bytes)
     hub = Hub(
         bus,
-        Sources(orders, Streams(bus)),
+        Sources(orders, Streams(bus), days),
         backlog,
         clock=process.clock,
         merge_seconds=settings.merge_seconds,
@@ -31,6 +37,7 @@ async def serve(process: Process, settings: WsSettings) -> None:
     await hub.start()
     process.spawn(hub.tick(), name="slow sockets and unused feeds")
     process.spawn(hub.beat(settings.heartbeat_seconds), name="heartbeats")
+    process.spawn(days.follow(hub.markets), name="yesterday")
     process.spawn(access.watch(lambda: hub.sockets), name="ended credentials")
 
     async def nats_answers() -> bool:

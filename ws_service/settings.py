@@ -16,6 +16,9 @@ class WsSettings(ServiceSettings):
     """Where tickets are. Away: tickets are refused with UNAVAILABLE, everything else goes on."""
     order_grpc: str
     """host:port of every order_service process, divided by commas."""
+    market_grpc: str = ""
+    """host:port of market_service, which knows where markets stood a day ago; of several processes their IP addresses,
+    divided by commas. Empty or away: tickers say null where a day's figures belong."""
     allowed_origins: str = ""
     """Origins browsers may come from, divided by commas; empty: this machine's own (localhost, 127.0.0.1) only.
     Who sends no Origin is no browser and is let in."""

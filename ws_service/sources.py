@@ -19,6 +19,7 @@ from ws_service.bus_messages import (
     trade_message,
     user_message,
 )
+from ws_service.days import Days
 from ws_service.feed import Loaded
 from ws_service.streams import AWAY, MARKET_EVENTS, USER_EVENTS, Streams, ago
 
@@ -35,7 +36,8 @@ Message = TypeVar("Message")
 class Sources:
     """Bounded: a burst of subscriptions asks order_service a few at a time."""
 
-    def __init__(self, orders: OrderShards, streams: Streams) -> None:
+    def __init__(self, orders: OrderShards, streams: Streams, days: Days) -> None:
+        self.days = days
         self._orders = orders
         self._streams = streams
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
@@ -43,6 +45,7 @@ class Sources:
     async def market(self, market_id: str) -> Loaded:
         """The live book and figures. Raises ApiError."""
         async with self._loads:
+            await self.days.learn(market_id)
             answer: order_pb2.GetBookResponse = await self._ask(
                 "GetBook", order_pb2.GetBookRequest(market_id=market_id), market_id
             )
@@ -66,7 +69,7 @@ class Sources:
             volume_micros=found.market.volume_micros,
             status=found.market.status,
         )
-        return Loaded(book, answer.last_trade_seq, figures)
+        return Loaded(book, answer.last_trade_seq, figures, found.market.tick_micros)
 
     async def status(self, market_id: str) -> dict[str, Any]:
         """A `status` frame's fields. Raises ApiError."""

@@ -190,11 +190,11 @@ async def run_suite(
             "auth_grpc": auth.address,
             "nats_url": nats_url,
             "order_grpc": orders,
+            "market_grpc": f"127.0.0.1:{market_port}",
             **(all_settings or {}),
         }
         of_gateways = {
             "db_grpc": f"127.0.0.1:{db_port}",
-            "market_grpc": f"127.0.0.1:{market_port}",
             "ws_url": ws_url,
         }
         plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [

@@ -1,5 +1,7 @@
 """Quotes, search, merged books, tickers and holders over REST, for who has not logged in, too."""
 
+import asyncio
+
 from tests.api_gateway.support import POINT, Suite, User, open_market
 from tests.api_gateway.test_end_to_end import limit
 
@@ -73,6 +75,24 @@ async def test_tickers_follow_the_trades(suite: Suite, admin: User) -> None:
     tagged = await nobody.ask("GET", f"/v1/markets/{markets[0]}/ticker")
     headers = {"If-None-Match": tagged.headers["ETag"]}
     assert (await nobody.ask("GET", f"/v1/markets/{markets[0]}/ticker", headers=headers)).status == 304
+
+
+async def test_a_socket_shows_the_ticker_that_rest_shows(suite: Suite, admin: User) -> None:
+    market, ann, nobody = await open_market(admin), await suite.user("ann"), suite.nobody()
+    async with suite.http.ws_connect(suite.ws_url, protocols=("predmarket.v1.json",)) as socket:
+        command = {"id": 1, "cmd": "subscribe", "channel": "ticker", "market_ids": [market]}
+        await socket.send_json(command)
+        await ann.post("/v1/orders", limit(market, "BUY", "YES", 560_000, 30 * POINT))
+        wanted = await nobody.get(f"/v1/markets/{market}/ticker")
+        assert wanted["volume_24h_micros"] == 30 * POINT
+        async with asyncio.timeout(10):
+            while True:
+                frame = await socket.receive_json()
+                if frame["type"] == "ticker" and frame["seq"] == wanted["seq"]:
+                    break
+    assert frame.pop("type") == "ticker"
+    assert frame == {name: wanted[name] for name in frame}
+    assert {"change_24h_micros", "best_bid_micros", "mid_micros"} <= frame.keys()
 
 
 async def test_holders_have_names_and_no_addresses(suite: Suite, admin: User) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import ws_service.socket
 from runtime.metrics import REGISTRY
+from runtime.ports import free_port
 from tests.ws_service.support import Live, Servers, run_live
 
 
@@ -42,6 +43,15 @@ async def test_a_ticker_comes_first_as_it_is_then_as_it_changes(live: Live, mark
     )
     assert (frame["probability_micros"], frame["last_price_micros"]) == (610_000, 620_000)
     assert (frame["open_interest_micros"], frame["seq"]) == (12, 6)
+
+
+async def test_without_market_service_a_days_figures_are_null(servers: Servers, market: str) -> None:
+    async with run_live(servers, market_grpc=f"127.0.0.1:{free_port()}") as live:
+        live.books.put(market, seq=5)
+        reader = await live.connect()
+        await reader.subscribe("ticker", market)
+        frame = await reader.next()
+        assert (frame["change_24h_micros"], frame["volume_24h_micros"]) == (None, None)
 
 
 async def test_what_changes_no_figure_is_not_told(live: Live, market: str) -> None:
