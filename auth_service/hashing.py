@@ -20,9 +20,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 Result = TypeVar("Result")
 
-FIRST_GUESS_SECONDS = 0.1
-"""What a hash takes, until some have been timed."""
-
 WORKER_NICENESS = 10
 """Hashing yields to everything else on the machine: a flood of log-ins must not slow orders down."""
 
@@ -45,7 +42,10 @@ class HashingLimits:
     workers: int = max(1, (os.cpu_count() or 1) // 2)
     """Hashes that run at once; each also holds `memory_kib` of memory."""
     queue_max: int = 16
-    """Hashes that may wait beside those that run; at about 0.1 s each, nobody waits much over a second."""
+    """Hashes that may wait beside those that run."""
+    queue_seconds: float = 3.0
+    """So long one may have to wait; on a busy machine fewer than `queue_max` wait no longer. Others are better told to
+    come back than answered when nobody listens any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,10 @@ class BoundedHasher:
         self._executor = ThreadPoolExecutor(limits.workers, "argon2", initializer=_be_nice)
         self._lock = threading.Lock()
         self._pending = 0
-        self._seconds_per_hash = FIRST_GUESS_SECONDS
+        began = time.monotonic()
         # Nobody knows this password, so nothing ever verifies against it.
         self._nobodys_hash = self._argon2.hash(secrets.token_urlsafe(32))
+        self._seconds_per_hash = time.monotonic() - began
 
     async def hash(self, password: str) -> str:
         """The password's PHC string. Raises HashingQueueFull at once when too much waits."""
@@ -86,7 +87,9 @@ class BoundedHasher:
 
     def check_room(self) -> None:
         """Raises HashingQueueFull when the next hash would be refused, so that a flood costs nothing else first."""
-        if self._pending >= self._limits.workers + self._limits.queue_max:
+        waiting = self._pending - self._limits.workers
+        wait_seconds = self._pending / self._limits.workers * self._seconds_per_hash
+        if waiting >= self._limits.queue_max or (waiting >= 0 and wait_seconds > self._limits.queue_seconds):
             raise HashingQueueFull(retry_after_ms=self._retry_after_ms())
 
     def close(self) -> None:

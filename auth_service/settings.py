@@ -32,6 +32,8 @@ class StoreSettings(ServiceSettings):
     """Passwords hashed at once."""
     hashing_queue_max: int = Field(default=_LIMITS.queue_max, ge=0, le=10_000)
     """Passwords that wait; one more is refused with OVERLOADED."""
+    hashing_queue_seconds: float = Field(default=_LIMITS.queue_seconds, gt=0, le=60)
+    """So long one may have to wait; else it is refused as well."""
 
     def hashing_limits(self) -> HashingLimits:
         return HashingLimits(
@@ -40,6 +42,7 @@ class StoreSettings(ServiceSettings):
             lanes=self.argon2_lanes,
             workers=self.hashing_workers,
             queue_max=self.hashing_queue_max,
+            queue_seconds=self.hashing_queue_seconds,
         )
 
 

@@ -126,10 +126,24 @@ async def test_the_time_to_come_back_grows_with_what_a_hash_takes(make_hasher: M
             await asyncio.gather(*waiting, return_exceptions=True)
         return full.value.retry_after_ms
 
-    hasher = make_hasher(HashingLimits(time_cost=8, memory_kib=65_536, workers=1, queue_max=40))
-    assert 1_500 <= await retry_after_ms(hasher) <= 2_500  # 20 hashes at the first guess of 0.1 s
+    limits = HashingLimits(time_cost=8, memory_kib=65_536, workers=1, queue_max=40, queue_seconds=1_000)
+    hasher = make_hasher(limits)
     began = time.perf_counter()
     for _ in range(8):
         await hasher.hash("kV7#qLm2w")
     expected_ms = 20 * 1_000 * (time.perf_counter() - began) / 8
     assert 0.4 < await retry_after_ms(hasher) / max(1_000, expected_ms) < 2.5
+
+
+async def test_nobody_waits_for_longer_than_is_allowed_however_long_the_queue_may_be(
+    make_hasher: MakeHasher,
+) -> None:
+    limits = HashingLimits(time_cost=4, memory_kib=65_536, workers=1, queue_max=1_000, queue_seconds=0.5)
+    hasher = make_hasher(limits)
+    began = time.perf_counter()
+    outcomes = await asyncio.gather(
+        *(hasher.hash(f"password {number}") for number in range(60)), return_exceptions=True
+    )
+    assert time.perf_counter() - began < 10 * limits.queue_seconds
+    assert isinstance(outcomes[0], str)
+    assert sum(isinstance(outcome, HashingQueueFull) for outcome in outcomes) >= 40
