@@ -24,6 +24,8 @@ from typing import Any
 from bench.report import BenchError
 
 SEQ = re.compile(rb'"seq":(\d+)')
+ERROR = b'"type":"error"'
+SUBSCRIBED = b'"type":"subscribed"'
 OPEN_AT_ONCE = 100
 OPEN_SECONDS = 120.0
 IDLE_BUFFER_BYTES = 4_096
@@ -42,8 +44,8 @@ MASK = b"\0\0\0\0"  # a mask of zeros leaves the text as it is
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """`hello`: the text each sends once it is in, or nothing. `idle`: how many of them never read, and say
-    `idle_hello`."""
+    """`hello`: the text each sends once it is in, which is answered by a `subscribed`; or nothing. `idle`: how many of
+    them never read, and say `idle_hello`."""
 
     port: int
     path: str
@@ -123,13 +125,14 @@ class _Crowd:
     def __init__(self, clients: Clients, pipe: Connection) -> None:
         self._clients = clients
         self._pipe = pipe
+        self._says_something = bool(clients.hello)
         self._handshake = HANDSHAKE.format(path=clients.path, port=clients.port).encode()
         self._poll = select.epoll()
         self._poll.register(pipe.fileno(), select.EPOLLIN)
         self._readers: dict[int, socket.socket] = {}
         self._idle: list[socket.socket] = []
         self._coming: dict[int, bytes] = {}
-        """What those say who have not been let in yet."""
+        """What those have to say who have not been let in yet; nothing: it was said, and the answer is awaited."""
         self._moments: defaultdict[int, dict[int, tuple[float, float]]] = defaultdict(dict)
 
     def open(self) -> None:
@@ -215,16 +218,31 @@ class _Crowd:
         read = time.time()
         if not data:
             raise BenchError("a connection was closed")
+        if ERROR in data:
+            raise BenchError(f"the server said {data[data.index(ERROR) :][:500]!r}")
         if number in self._coming:
-            self._is_let_in(number, sock, data)
+            self._come_in(number, sock, data)
         for found in SEQ.findall(data):
             seconds, nanoseconds = TIME_STAMP.unpack(stamps[0][2])
             self._moments[int(found)].setdefault(number, (seconds + nanoseconds / 1e9, read))
 
-    def _is_let_in(self, number: int, sock: socket.socket, data: bytes) -> None:
-        if not data.startswith(b"HTTP/1.1 101"):
-            raise BenchError(f"refused: {data[:80]!r}")
-        sock.send(self._coming.pop(number))
+    def _come_in(self, number: int, sock: socket.socket, data: bytes) -> None:
+        """Let in, then, where there is something to say, subscribed."""
+        if said := self._coming[number]:
+            _check_welcome(data)
+            sock.send(said)
+            self._coming[number] = b""
+        elif self._says_something:
+            if SUBSCRIBED in data:
+                del self._coming[number]
+        else:
+            _check_welcome(data)
+            del self._coming[number]
+
+
+def _check_welcome(data: bytes) -> None:
+    if not data.startswith(b"HTTP/1.1 101"):
+        raise BenchError(f"refused: {data[:200]!r}")
 
 
 def _receipts(moments: Mapping[int, tuple[float, float]]) -> Receipts:

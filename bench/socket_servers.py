@@ -207,6 +207,7 @@ def _change(market_id: str, seq: int, levels: int) -> bytes:
             "probability_micros": 600_000,
             "last_price_micros": 600_000,
             "collateral_micros": 600_000_000,
+            "volume_micros": 0,
             "status": "ACTIVE",
         }
     ).encode()
