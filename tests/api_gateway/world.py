@@ -86,7 +86,9 @@ class World:
         if "/sessions/" in path:  # which an API key cannot end, and of too many the oldest ends
             return await self._session(person) if caller != "key" else self.victim.user_id
         if route.method == "DELETE":
-            return await _order(person, self.market_id)
+            return await _order(
+                person, self.idle_market_id
+            )  # in the other there may be as many as are allowed
         return self.orders[caller][uuid.uuid4().int % ORDERS]
 
     async def value_for(self, placeholder: str, route: Route) -> str:
