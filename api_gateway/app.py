@@ -1,6 +1,5 @@
 """The HTTP side: from a request to a `Call`, from an `Answer` or a refusal to a response. Knows no route by name."""
 
-import asyncio
 import hashlib
 import re
 import time
@@ -10,10 +9,12 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from prometheus_client import Counter
 
 from api_gateway.browsers import Browsers, Visit
 from api_gateway.clients import Clients
 from api_gateway.cors import Cors
+from api_gateway.deadlines import Deadlines
 from api_gateway.metrics import REQUEST_SECONDS, REQUESTS
 from api_gateway.peers import Peers
 from api_gateway.routing import Access, Answer, Call, Limits, Refused, Route
@@ -44,6 +45,7 @@ class Edge:
     clients: Clients
     verifier: TokenVerifier
     request_seconds: float
+    deadlines: Deadlines
     limits: Limits
     browsers: Browsers
     peers: Peers
@@ -66,17 +68,25 @@ def make_app(
 
 
 def _endpoint(edge: Edge, route: Route) -> Any:
+    name = f"{route.method} {route.path}"
+    seconds = REQUEST_SECONDS.labels(route.path)
+    counters: dict[int, Counter] = {}
+    """By status; looked up once, because it takes longer than counting."""
+
     async def handle(request: web.Request) -> web.Response:
         started = time.monotonic()
-        span = begin_request(
-            f"{route.method} {route.path}", _lower(request.headers), remaining_seconds=edge.request_seconds
-        )
+        span = begin_request(name, request.headers, remaining_seconds=edge.request_seconds)
         try:
             response = await _answered(edge, route, request)
         finally:
             span.end()
-        REQUESTS.labels(route.method, route.path, str(response.status)).inc()
-        REQUEST_SECONDS.labels(route.path).observe(time.monotonic() - started)
+        counter = counters.get(response.status)
+        if counter is None:
+            counter = counters[response.status] = REQUESTS.labels(
+                route.method, route.path, str(response.status)
+            )
+        counter.inc()
+        seconds.observe(time.monotonic() - started)
         return response
 
     return handle
@@ -89,7 +99,7 @@ def _unknown(cors: Cors, routes: Sequence[Route]) -> Any:
         methods.setdefault(re.sub(r"\{\w+\}", "[^/]+", route.path), []).append(route.method)
 
     async def handle(request: web.Request) -> web.Response:
-        begin_request("unknown", _lower(request.headers)).end()
+        begin_request("unknown", request.headers).end()
         for pattern, allowed in methods.items():
             if re.fullmatch(pattern, request.path):
                 if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
@@ -112,7 +122,7 @@ def _preflight(cors: Cors, request: web.Request) -> web.Response:
 async def _answered(edge: Edge, route: Route, request: web.Request) -> web.Response:
     visit = Visit(edge.browsers, request)
     try:
-        async with asyncio.timeout(edge.request_seconds):
+        with edge.deadlines.within(edge.request_seconds):
             call = await _call(edge, route, request, visit)
             headers = await edge.limits.admit(call, route)
             answer = await route.handler(call)
@@ -219,6 +229,8 @@ def _idempotency_key(request: web.Request) -> str:
 
 def _query(request: web.Request) -> Mapping[str, str]:
     found: dict[str, str] = {}
+    if "?" not in request.raw_path:  # most requests: nothing to parse
+        return found
     for name, value in request.query.items():
         if name in found:
             raise ApiError(ErrorCode.INVALID_ARGUMENT, fields=[FieldError(f"/{name[:100]}", "given twice")])
@@ -269,10 +281,9 @@ def _response(
             return web.Response(status=304, headers=headers)
     if answer.body is None:
         return web.Response(status=answer.status, headers=headers)
-    charset = "utf-8" if answer.content_type.startswith("text/") else None
-    return web.Response(
-        body=body, status=answer.status, headers=headers, content_type=answer.content_type, charset=charset
-    )
+    charset = "; charset=utf-8" if answer.content_type.startswith("text/") else ""
+    headers["Content-Type"] = answer.content_type + charset
+    return web.Response(body=body, status=answer.status, headers=headers)
 
 
 def _bytes(body: Any) -> bytes:
@@ -307,7 +318,3 @@ def _retry_after_seconds(error: ApiError) -> str:
     """Whole seconds, rounded up: coming back too early helps nobody."""
     milliseconds = error.details.get("retry_after_ms", "")
     return str(max(1, -(-int(milliseconds) // 1_000))) if milliseconds.isdecimal() else RETRY_AFTER_SECONDS
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}

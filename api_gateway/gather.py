@@ -1,12 +1,14 @@
 """Orders that arrive while calls are in flight go together in the next one: a unary call costs more than an order.
 
-No timer: an order that finds a call free goes at once. Each order is answered on its own, under its own caller's token.
+No timer: an order that finds a call free goes at the end of the loop's tick, with those that came in the same one (who
+is answered together comes back together). Each order is answered on its own, under its own caller's token.
 """
 
 import asyncio
 import contextvars
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
@@ -24,20 +26,28 @@ ALONE_AGAIN = frozenset(
 )
 
 
+Placed = order_pb2.PlaceOrderResponse | order_pb2.CommandResult
+"""Both have `order`, `quote` and `replayed`."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: order_pb2.PlaceOrderRequest
     authorization: str
-    answer: "asyncio.Future[order_pb2.PlaceOrderResponse | None]"
+    answer: "asyncio.Future[Placed | None]"
     """None: ask alone."""
+    context: contextvars.Context
+    """The ids and the deadline of its request."""
 
 
+@dataclass(slots=True)
 class _Lane:
     """The calls to one order_service process."""
 
-    def __init__(self) -> None:
-        self.in_flight = 0
-        self.waiting: deque[_Waiting] = deque()
+    in_flight: int = 0
+    is_due: bool = False
+    """Whether what waits goes at the end of this tick."""
+    waiting: deque[_Waiting] = field(default_factory=deque)
 
 
 class OrderGatherer:
@@ -49,24 +59,19 @@ class OrderGatherer:
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def place(
-        self, request: order_pb2.PlaceOrderRequest, authorization: str
-    ) -> order_pb2.PlaceOrderResponse:
+    async def place(self, request: order_pb2.PlaceOrderRequest, authorization: str) -> Placed:
         """Raises ApiError."""
         if not self._together_at_all:
             return await self._alone(request, authorization)
         lane = self._lanes.setdefault(await self._orders.owner(request.market_id), _Lane())
-        if lane.in_flight < IN_FLIGHT_MAX and not lane.waiting:
-            lane.in_flight += 1
-            try:
-                return await self._alone(request, authorization)
-            finally:
-                lane.in_flight -= 1
-                self._go_on(lane)
         if len(lane.waiting) >= WAITING_MAX:
             raise ApiError(ErrorCode.OVERLOADED)
-        item = _Waiting(request, authorization, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        item = _Waiting(request, authorization, loop.create_future(), contextvars.copy_context())
         lane.waiting.append(item)
+        if lane.in_flight < IN_FLIGHT_MAX and not lane.is_due:
+            lane.is_due = True
+            loop.call_soon(self._go_on, lane)
         return await item.answer or await self._alone(request, authorization)
 
     async def close(self) -> None:
@@ -75,18 +80,31 @@ class OrderGatherer:
 
     def _go_on(self, lane: _Lane) -> None:
         """What waits goes in one call, in a task of its own: a caller that leaves takes nobody along."""
+        lane.is_due = False
         while lane.waiting and lane.in_flight < IN_FLIGHT_MAX:
             items = [lane.waiting.popleft() for _ in range(min(TOGETHER_MAX, len(lane.waiting)))]
             items = [item for item in items if not item.answer.done()]
             if not items:
                 continue
             lane.in_flight += 1
-            # In a context of its own: the deadline of whichever request has just ended is none of these orders'.
-            task = asyncio.create_task(
-                self._together(lane, items), name="orders together", context=contextvars.Context()
-            )
+            if len(items) == 1:
+                work, context = self._one(lane, items[0]), items[0].context
+            else:  # of several none has a right to its own deadline and ids
+                work, context = self._together(lane, items), contextvars.Context()
+            task = asyncio.create_task(work, name="orders", context=context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, lane: _Lane, item: _Waiting) -> None:
+        try:
+            placed = await self._alone(item.request, item.authorization)
+            if not item.answer.done():
+                item.answer.set_result(placed)
+        except Exception as error:
+            if not item.answer.done():
+                item.answer.set_exception(error)
+        finally:
+            self._done(lane, [item])
 
     async def _together(self, lane: _Lane, items: list[_Waiting]) -> None:
         try:
@@ -103,12 +121,15 @@ class OrderGatherer:
                 else:
                     _fail(item, refusal)
         finally:
-            for item in items:
-                item.answer.cancel()  # answered ones stay as they are; nobody waits for ever
-            lane.in_flight -= 1
-            self._go_on(lane)
+            self._done(lane, items)
 
-    async def _submit(self, items: list[_Waiting]) -> list[order_pb2.CommandResult]:
+    def _done(self, lane: _Lane, items: list[_Waiting]) -> None:
+        for item in items:
+            item.answer.cancel()  # answered ones stay as they are; nobody waits for ever
+        lane.in_flight -= 1
+        self._go_on(lane)
+
+    async def _submit(self, items: list[_Waiting]) -> Sequence[order_pb2.CommandResult]:
         commands = [
             order_pb2.OrderCommand(place=item.request, access_token=item.authorization.partition(" ")[2])
             for item in items
@@ -120,11 +141,10 @@ class OrderGatherer:
             market_id=items[0].request.market_id,
             authorization=items[0].authorization,
         )
-        return list(response.results)
+        results: Sequence[order_pb2.CommandResult] = response.results
+        return results
 
-    async def _alone(
-        self, request: order_pb2.PlaceOrderRequest, authorization: str
-    ) -> order_pb2.PlaceOrderResponse:
+    async def _alone(self, request: order_pb2.PlaceOrderRequest, authorization: str) -> Placed:
         response: order_pb2.PlaceOrderResponse = await self._orders.call(
             ORDERS, "PlaceOrder", request, market_id=request.market_id, authorization=authorization
         )
@@ -136,11 +156,8 @@ def _settle(item: _Waiting, result: order_pb2.CommandResult) -> None:
         code = ErrorCode.__members__.get(result.error.code, ErrorCode.INTERNAL)
         details: Any = dict(result.error.metadata)
         _fail(item, ApiError(code, result.error.message, **details))
-        return
-    quote = result.quote if result.HasField("quote") else None
-    item.answer.set_result(
-        order_pb2.PlaceOrderResponse(order=result.order, quote=quote, replayed=result.replayed)
-    )
+    else:
+        item.answer.set_result(result)
 
 
 def _fail(item: _Waiting, error: ApiError) -> None:

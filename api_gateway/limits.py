@@ -7,16 +7,20 @@ Who came with a credential is counted by user, others by address; of IPv6 the ne
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from api_gateway import routing
 from api_gateway.routing import Call, Refused, Route
 from runtime.errors import ErrorCode
-from runtime.rate_limits import Verdict
+from runtime.rate_limits import Limit, Verdict
 from runtime.rate_policy import Bucket, Caller, RateGate, refusal_details
 from runtime.tokens import Identity
 
 NETWORK_BITS: Final = 64
+_BUCKETS: Final = {
+    bucket: Bucket(bucket.value) for bucket in routing.Bucket if bucket is not routing.Bucket.NONE
+}
 
 
 class GatewayLimits:
@@ -29,7 +33,7 @@ class GatewayLimits:
         """Raises RATE_LIMITED; UNAVAILABLE for money while Redis is away."""
         if route.bucket is routing.Bucket.NONE:
             return {}
-        bucket = Bucket(route.bucket.value)
+        bucket = _BUCKETS[route.bucket]
         verdict = await self._gate.count(
             bucket, caller_of(call.identity, call.client_address), route.cost(call)
         )
@@ -59,8 +63,12 @@ def _network(address: str) -> str:
 
 
 def _headers(bucket: Bucket, verdict: Verdict) -> dict[str, str]:
-    limit = verdict.limit
     return {
-        "RateLimit-Policy": f'"{bucket}";q={limit.count};w={limit.window_seconds}',
+        "RateLimit-Policy": _policy(bucket, verdict.limit),
         "RateLimit": f'"{bucket}";r={verdict.remaining};t={verdict.retry_after_seconds}',
     }
+
+
+@lru_cache(maxsize=1_024)
+def _policy(bucket: Bucket, limit: Limit) -> str:
+    return f'"{bucket}";q={limit.count};w={limit.window_seconds}'

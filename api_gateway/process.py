@@ -6,6 +6,7 @@ from api_gateway.app import Edge, make_app
 from api_gateway.browsers import Browsers
 from api_gateway.clients import Clients
 from api_gateway.cors import Cors, origins_of
+from api_gateway.deadlines import Deadlines
 from api_gateway.gather import OrderGatherer
 from api_gateway.grpc_web import GrpcWeb
 from api_gateway.grpc_web_methods import Upstream, offered_methods
@@ -57,10 +58,13 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     process.on_stop(renewals.close)
     verifier = process.token_verifier()
     peers, cors = Peers(networks_of(settings.trusted_proxies)), Cors(origins_of(settings.cors_origins))
+    deadlines = Deadlines()
+    process.spawn(deadlines.watch(), name="time limits of requests")
     edge = Edge(
         clients=clients,
         verifier=verifier,
         request_seconds=settings.request_seconds,
+        deadlines=deadlines,
         limits=GatewayLimits(gate),
         browsers=Browsers(renewals, peers, cors, process.clock, insecure=settings.insecure_cookies),
         peers=peers,

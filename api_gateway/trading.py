@@ -5,6 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 from api_gateway import models, shapes
+from api_gateway.gather import Placed
 from api_gateway.routing import Answer, Call
 from predmarket.market.v1 import market_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
@@ -142,7 +143,7 @@ def place_request(body: models.PlaceOrder, idempotency_key: str) -> order_pb2.Pl
     )
 
 
-async def _place(call: Call, request: order_pb2.PlaceOrderRequest) -> order_pb2.PlaceOrderResponse:
+async def _place(call: Call, request: order_pb2.PlaceOrderRequest) -> Placed:
     return await call.clients.gatherer.place(request, call.authorization or "")
 
 

@@ -51,7 +51,8 @@ def configure_tracing(service: str, *, instance: str = "", endpoint: str = "") -
 def begin_request(name: str, headers: Mapping[str, str], *, remaining_seconds: float | None = None) -> Span:
     """Take over the caller's ids (new ones where they are missing or odd). The caller ends the span.
 
-    `headers`: lower-case names. `remaining_seconds`: what is left of the caller's deadline; outgoing calls keep to it.
+    `headers`: lower-case names, or a mapping that takes any case. `remaining_seconds`: what is left of the caller's
+    deadline; outgoing calls keep to it.
     """
     request_id = headers.get(REQUEST_ID_HEADER, "")
     _request_id.set(request_id if _REQUEST_ID.fullmatch(request_id) else new_request_id())

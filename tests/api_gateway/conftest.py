@@ -14,7 +14,7 @@ from tests.servers import Database
 
 @pytest.fixture
 async def suite(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Suite]:
-    settings = {"redis_url": redis_server.url, **UNLIMITED}
+    settings = {"redis_url": redis_server.url, "rate_tiers": {}, **UNLIMITED}
     async with run_suite(fresh_database, nats_server.url, all_settings=settings) as running:
         yield running
 
@@ -31,7 +31,7 @@ async def shared_suite(
     """For files whose tests say `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
     database = Database(postgres, f"test_{uuid.uuid4().hex}")
     await postgres.create_database(database.name, template=migrated_template)
-    settings = {"redis_url": redis_server.url, **UNLIMITED}
+    settings = {"redis_url": redis_server.url, "rate_tiers": {}, **UNLIMITED}
     async with run_suite(database, nats_server.url, all_settings=settings) as running:
         yield running
     await postgres.drop_database(database.name)
