@@ -148,7 +148,8 @@ class GrpcWeb:
             identity = await self._verifier.identity(call.authorization)
         caller = caller_of(identity, self._peers.address(call.request))
         if identity is None or not call.method.is_counted_there:
-            await self._gate.require(Bucket.PUBLIC, caller)
+            bucket = Bucket.ADMIN if call.method.is_for_admins else Bucket.PUBLIC
+            await self._gate.require(bucket, caller, is_read=call.method.is_read)
         return caller
 
     async def _unary(self, call: _Call, message: bytes) -> web.Response:

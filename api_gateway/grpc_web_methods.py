@@ -43,6 +43,8 @@ ADMIN_SERVICES: Final = (
 ADMIN_METHODS: Final = frozenset({"GetTreasury", "ListRevenue", "ListAudit"})
 """Of DbService: what REST has below /v1/admin."""
 
+READS: Final = ("Get", "List", "Watch")
+
 # order_service counts these itself, each item of a batch for whom it is done.
 COUNTED_THERE: Final = frozenset(
     {"PlaceOrder", "SubmitCommands", "AmendOrder", "CancelOrder", "CancelAllOrders", "MintSets", "MergeSets"}
@@ -59,6 +61,12 @@ class Method:
     is_stream: bool
     request_class: type[Message]
     is_counted_there: bool
+    is_for_admins: bool
+
+    @property
+    def is_read(self) -> bool:
+        """By its name, as the contracts have them."""
+        return self.name.startswith(READS)
 
     @property
     def path(self) -> str:
@@ -92,6 +100,8 @@ def offered_methods(routes: RouteChoice = "all") -> Mapping[str, Method]:
             request_class=message_factory.GetMessageClass(method.input_type),
             is_counted_there=upstream is Upstream.ORDERS
             and (method.name in COUNTED_THERE or service.name == "MarketAdminService"),
+            is_for_admins=service.name == "UserAdminService"
+            or (upstream is Upstream.DATABASE and method.name in ADMIN_METHODS),
         )
         for service, upstream in services
         for method in service.methods

@@ -35,7 +35,10 @@ class GatewayLimits:
             return {}
         bucket = _BUCKETS[route.bucket]
         verdict = await self._gate.count(
-            bucket, caller_of(call.identity, call.client_address), route.cost(call)
+            bucket,
+            caller_of(call.identity, call.client_address),
+            route.cost(call),
+            is_read=not route.writes,
         )
         if verdict is None:
             return {}

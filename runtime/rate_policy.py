@@ -114,8 +114,11 @@ class RateGate:
     policy: RatePolicy
     limiter: RateLimiter | None = field(default=None)
 
-    async def count(self, bucket: Bucket, caller: Caller, cost: int = 1) -> Verdict | None:
-        """The verdict, admitted or not; None when nobody counts: no Redis is set, or it is away and this is a read.
+    async def count(
+        self, bucket: Bucket, caller: Caller, cost: int = 1, *, is_read: bool = False
+    ) -> Verdict | None:
+        """The verdict, admitted or not; None when nobody counts: no Redis is set, or it is away and this is a read, as
+        whatever counts as `public` is.
 
         Raises UNAVAILABLE for money while Redis is away, and INVALID_ARGUMENT for more than could ever be admitted.
         """
@@ -131,14 +134,14 @@ class RateGate:
         try:
             return await self.limiter.admit(f"{bucket}:{caller.tier}:{caller.name}", limit, cost)
         except LimiterAway:
-            if bucket.moves_money:
+            if bucket.moves_money and not is_read:
                 message = "Rate limits cannot be checked just now, so nothing was done: try again."
                 raise ApiError(ErrorCode.UNAVAILABLE, message, retry_after_ms=RETRY_AFTER_AWAY_MS) from None
             return None
 
-    async def require(self, bucket: Bucket, caller: Caller, cost: int = 1) -> None:
+    async def require(self, bucket: Bucket, caller: Caller, cost: int = 1, *, is_read: bool = False) -> None:
         """As `count`; raises RATE_LIMITED too."""
-        verdict = await self.count(bucket, caller, cost)
+        verdict = await self.count(bucket, caller, cost, is_read=is_read)
         if verdict is not None and not verdict.admitted:
             raise ApiError(ErrorCode.RATE_LIMITED, **refusal_details(bucket, verdict))
 

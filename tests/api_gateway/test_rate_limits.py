@@ -8,9 +8,11 @@ import pytest
 
 from api_gateway.limits import caller_of
 from launcher.embedded import NatsServer, RedisServer
+from predmarket.auth.v1 import auth_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode
 from runtime.grpc_client import call, open_channel
+from tests.api_gateway.grpc_web_client import post
 from tests.api_gateway.support import POINT, Suite, User, open_market, run_suite
 from tests.servers import Database
 
@@ -95,6 +97,19 @@ async def test_one_bucket_over_rest_and_grpc_and_nobody_is_counted_twice(limited
     assert (await ann.ask("POST", "/v1/orders", order(market_id))).status == 429
 
 
+async def test_an_administrators_calls_count_together_whichever_way_they_come(limited: Suite) -> None:
+    admin = await limited.admin()
+
+    async def left() -> str:
+        return (await admin.ask("GET", "/v1/admin/users")).headers["RateLimit"].partition(";t=")[0]
+
+    assert await left() == '"admin";r=59'
+    path, request = "/predmarket.auth.v1.UserAdminService/ListUsers", auth_pb2.ListUsersRequest()
+    answer = await post(limited.http, limited.url, path, request, authorization=f"Bearer {admin.token}")
+    assert answer.status == 0
+    assert await left() == '"admin";r=57'
+
+
 async def test_anonymous_reads_count_by_address_and_users_each_for_themselves(limited: Suite) -> None:
     ann, ben, nobody = await limited.user("ann"), await limited.user("ben"), limited.nobody()
     replies = [await nobody.ask("GET", "/v1/markets") for _ in range(PUBLIC)]
@@ -112,7 +127,8 @@ async def test_anonymous_reads_count_by_address_and_users_each_for_themselves(li
 async def test_while_redis_is_away_money_routes_answer_503_and_reads_go_on(
     limited: Suite, private_redis: RedisServer
 ) -> None:
-    market_id, ann = await a_trader(limited)
+    admin, ann = await limited.admin(), await limited.user("ann")
+    market_id = await open_market(admin)
     private_redis.stop()
     for method, path, body in (
         ("POST", "/v1/orders", order(market_id)),
@@ -125,6 +141,8 @@ async def test_while_redis_is_away_money_routes_answer_503_and_reads_go_on(
         reply = await ann.ask("GET", path)
         assert reply.status == 200
         assert "RateLimit" not in reply.headers
+    assert (await admin.ask("GET", "/v1/admin/users")).status == 200
+    assert (await admin.ask("POST", f"/v1/admin/markets/{market_id}/pause", {})).status == 503
     private_redis.start()
     async with asyncio.timeout(20):
         while (await ann.ask("POST", "/v1/orders", order(market_id))).status == 503:
