@@ -17,7 +17,9 @@ from tests.order_service.support import start_process, verify
 from tests.servers import Database
 
 BOTS = 12
-LEASE_SECONDS = 2.5
+STANDBY_LEASE_SECONDS = 10.0
+"""Twice as long the suite's own process leaves the other one to come up and take its shards."""
+LEASE_SECONDS = 1.5
 LOAD_SECONDS = 1.0
 """Before the takeover, and after it."""
 TAKEN_OVER_SECONDS = 30.0
@@ -42,7 +44,7 @@ async def test_no_request_with_a_key_fails_while_a_shard_changes_hands(
     first, second = free_port(), free_port()
     settings = {
         "redis_url": redis_server.url,
-        "lease_seconds": LEASE_SECONDS,
+        "lease_seconds": STANDBY_LEASE_SECONDS,
         "order_grpc": f"127.0.0.1:{first},127.0.0.1:{second}",
         **UNLIMITED,
     }
@@ -78,6 +80,7 @@ async def _second_process(suite: Suite, port: int) -> asyncio.subprocess.Process
         "database_url": suite.database.url_for("pm_order"),
         "grpc_port": port,
         "instance": "order_service-2",
+        "lease_seconds": LEASE_SECONDS,
         "order_shards": "1,2,3",
     }
     return await start_process(fields)
