@@ -120,13 +120,13 @@ async def run_exchange(
         yield Exchange(client, reader, database, nats_url, redis_url, issuer)
 
 
-def spend(market_id: str, amount_micros: int, **fields: Any) -> market_pb2.GetQuoteRequest:
+def spend(market_id: str, spent_micros: int, **fields: Any) -> market_pb2.GetQuoteRequest:
     """A MARKET BUY of YES for so much, to be quoted; unless said otherwise."""
     usual: dict[str, Any] = {
         "side": common_pb2.SIDE_BUY,
         "outcome": common_pb2.OUTCOME_YES,
         "type": market_pb2.QUOTE_TYPE_MARKET,
-        "amount_micros": amount_micros,
+        "amount_micros": spent_micros,
     }
     return market_pb2.GetQuoteRequest(market_id=market_id, **{**usual, **fields})
 

@@ -170,6 +170,9 @@ async def quote_then_trade(exchange: Exchange, count: int, seed: int) -> Tally:
     for user in users:
         await exchange.orders.grant(user)
     market_id = await exchange.orders.open_market(new_user(), initial_probability_micros=500_000)
+    sets = order_pb2.MintSetsRequest(market_id=market_id, quantity_micros=1_000 * POINT)
+    for user in users[::2]:  # who can sell at once; the others have what they buy
+        await exchange.orders.ask("MintSets", sets, user)
     traffic = Traffic(exchange, market_id, users, chance)
     for number in range(count):
         try:
