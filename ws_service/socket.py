@@ -103,7 +103,7 @@ class Socket:
 
     def send(self, frame: bytes) -> None:
         """In order, and not to be lost: trades, status, own events, answers."""
-        if self.is_closing:
+        if self._is_gone():
             return
         if not self._has_room():
             self._wait(frame)
@@ -112,7 +112,7 @@ class Socket:
 
     def send_latest(self, key: Key, frame: bytes) -> None:
         """Of a book or a ticker: a slow socket gets a fresh one later, instead of this one."""
-        if self.is_closing:
+        if self._is_gone():
             return
         if not self._has_room():
             self.behind.add(key)
@@ -121,7 +121,7 @@ class Socket:
 
     def catch_up(self) -> bool:
         """Write what waits, as far as there is room. True when the socket is no longer slow."""
-        if self.is_closing or self._slow_since is None:
+        if self._is_gone() or self._slow_since is None:
             return True
         if asyncio.get_running_loop().time() - self._slow_since > SLOW_MAX_SECONDS:
             self.close(CLOSE_SLOW, "slow consumer")
@@ -163,6 +163,10 @@ class Socket:
         self._slow_since = None
         self._backlog.mark(self, slow=False)
 
+    def _is_gone(self) -> bool:
+        """The client may have left a moment before its session knows, and to write then is an error."""
+        return self.is_closing or self._transport.is_closing()
+
     def _has_room(self) -> bool:
         if self._slow_since is None and self._transport.get_write_buffer_size() > BUFFERED_MAX_BYTES:
             self._slow_since = asyncio.get_running_loop().time()
@@ -191,7 +195,7 @@ class Socket:
 def transport_of(request: web.Request) -> asyncio.Transport:
     """Of a request that is being answered; from now on with a bounded buffer in the kernel."""
     transport: Any = request.transport
-    if transport is None:
+    if transport is None or transport.is_closing():
         raise ConnectionResetError
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
     checked: asyncio.Transport = transport

@@ -161,3 +161,33 @@ async def test_sigterm_under_load_says_goodbye_and_ends_in_time(live: Live, mark
         print(f"ended after {time.monotonic() - began:.1f} s")
         assert time.monotonic() - began < DRAIN_SECONDS
         assert await asyncio.gather(*parting) == [1001] * 30
+
+
+async def test_clients_that_vanish_while_frames_are_written_harm_nobody(live: Live, market: str) -> None:
+    """Reset by their side, many at once, in the middle of heartbeats and of a busy book; the others' chain goes on."""
+    live.books.put(market, seq=0)
+    fast = {"heartbeat_seconds": 0.01, "merge_seconds": 0.001, "goaway_spread_seconds": 0.1}
+    async with ws_process({**live.shared, **fast}) as process:
+        stays = await live.connect(url=process.url)
+        await stays.subscribe("book", market)
+        await stays.book()
+        seq = 0
+        for _ in range(4):
+            for transport in [await leaving_client(live, process.url, market) for _ in range(60)]:
+                transport.abort()
+                seq += 1
+                await live.change(market, seq - 1, seq, [10_000, seq, "bid"])
+        while stays.seq < seq:
+            await stays.book()
+        parting = asyncio.create_task(stays.closed_with(DRAIN_SECONDS))
+        assert await process.end(signal.SIGTERM) == 0
+        assert await parting == 1001
+
+
+async def leaving_client(live: Live, url: str, market: str) -> Any:
+    """The transport of one that does not read, so that its end is told by a reset."""
+    reader = await live.connect(url=url)
+    transport: Any = reader.socket._response.connection.transport  # type: ignore[union-attr]
+    transport.pause_reading()
+    await reader.send(id=1, cmd="subscribe", channel="book", market_ids=[market])
+    return transport
