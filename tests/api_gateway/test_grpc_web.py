@@ -18,6 +18,7 @@ from predmarket.order.v1 import order_pb2
 from runtime.metrics import REGISTRY
 from tests.api_gateway.grpc_web_client import BINARY, ORDERS, TEXT, Answer, decode_chunks, framed, post
 from tests.api_gateway.support import POINT, Suite, User, open_market
+from tests.processes import SIDE_BY_SIDE
 
 PAGE = "http://localhost:5173"
 UNIMPLEMENTED = 12
@@ -296,10 +297,10 @@ async def test_nobody_has_all_streams(suite: Suite, admin: User) -> None:
     path, request = f"{ORDERS}/WatchBook", order_pb2.WatchBookRequest(market_id=market_id)
     body, own = framed(request.SerializeToString()), {"Authorization": f"Bearer {ann.token}"}
     async with aiohttp.ClientSession() as session:
-        for _ in range(STREAMS_PER_CALLER_MAX):
+        for _ in range(STREAMS_PER_CALLER_MAX * SIDE_BY_SIDE):
             headers = {"Content-Type": BINARY, **own}
             await (await session.post(suite.url + path, data=body, headers=headers)).content.readany()
-        refused = await ask(suite, path, request, ann)
+        refused = await ask(suite, path, request, ann, grpc_timeout="5S")
         assert refused.code == "OVERLOADED"
         others = await ask(suite, path, request, await suite.user("bob"), grpc_timeout="300m")
         assert others.messages
