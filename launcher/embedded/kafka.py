@@ -104,7 +104,9 @@ class KafkaServer(EmbeddedServer):
         }
 
     def _format(self, program: Sequence[str], settings: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        # The first byte is 0, so that it never looks like an option: `-` is one of its letters.
+        chosen = b"\0" + uuid.uuid4().bytes[1:]
+        cluster = base64.urlsafe_b64encode(chosen).rstrip(b"=").decode()
         arguments = ["format", "--cluster-id", cluster, "--config", str(settings)]
         done = subprocess.run(
             [*program, "kafka.tools.StorageTool", *arguments],
