@@ -29,7 +29,10 @@ EVENTS_PER_TURN: Final = 10
 """So many are built at once (a millisecond); then everything else in the process gets a turn."""
 
 SHARE: Final = 0.3
-"""Of the process' time that building may take: a feed may fall behind, trading may not."""
+"""Of a busy process' time that building may take: a feed may fall behind, trading may not."""
+
+BUSY: Final = 0.25
+"""The process is busy when others take at least this part of our turn's time before it is our turn again."""
 
 RETRY_SECONDS: Final = 1.0
 RETRIED: Final[tuple[type[BaseException], ...]] = (*AWAY, TopicsAway)
@@ -94,7 +97,7 @@ class TopicFeed:
                 messages.extend(messages_of(event, hash_of(encode(event)), head, orders))
                 if event.seq % CHECKPOINT_EVENTS == 0:
                     checkpoints.append(checkpoint_of(head))
-            await asyncio.sleep((time.perf_counter() - began) * (1 / SHARE - 1))
+            await _leave_turn(time.perf_counter() - began)
         return messages, checkpoints
 
     async def _prepare(self, events: Sequence[Event]) -> None:
@@ -107,3 +110,12 @@ class TopicFeed:
             else:
                 before = event.seq - 1
                 self._heads[event.market_id] = await reading.head_at(self._pool, event.market_id, before)
+
+
+async def _leave_turn(used_seconds: float) -> None:
+    """Everything else that waits is run; when there is much of it, we stay away as long as our share asks."""
+    began = time.perf_counter()
+    await asyncio.sleep(0)
+    others_seconds = time.perf_counter() - began
+    if others_seconds > used_seconds * BUSY:
+        await asyncio.sleep(max(0.0, used_seconds * (1 / SHARE - 1) - others_seconds))

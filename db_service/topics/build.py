@@ -51,16 +51,18 @@ def _of_topic(
 
 
 def _prices(head: MarketHead) -> dict[str, Any]:
-    """All in YES prices; bid and ask are the book's, without the pool, as in tickers."""
+    """All in YES prices."""
     after = head.after
     assert after is not None, "only a market has prices"
-    bid, ask = head.best_bid_micros, head.best_ask_micros
+    bid, ask = head.best()
     return {
         "status": after.status,
         "probability_micros": head.probability_micros,
         "best_bid_micros": bid,
         "best_ask_micros": ask,
         "mid_micros": None if bid is None or ask is None else (bid + ask) // 2,
+        "book_bid_micros": max(head.bids, default=None),
+        "book_ask_micros": min(head.asks, default=None),
         "last_price_micros": after.last_price_micros or None,
         "pool_yes_micros": after.pool_yes,
         "pool_no_micros": after.pool_no,

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.core import is_system_stream
+from engine.depth import merged
 from engine.events import Event, LevelAfter, MarketAfter
 from engine.pool import probability
 from engine.state import MarketStatus, Outcome
@@ -29,6 +30,7 @@ class MarketHead(Struct):
     seq: int = 0
     last_seqs: dict[Topic, int] = {}
     """Of each topic, the last event that has messages in it."""
+    tick_micros: int = 0
     after: MarketAfter | None = None
     """None: a system stream, or a market before its first event."""
     bids: dict[int, int] = {}
@@ -42,6 +44,8 @@ class MarketHead(Struct):
         self.seq = event.seq
         if event.effects.market is not None and not is_system_stream(event.market_id):
             self.after = event.effects.market
+            if self.after.terms is not None:
+                self.tick_micros = self.after.terms.tick_micros
         for level in event.effects.levels:
             self._set(level)
         previous = {topic: self.last_seqs.get(topic, 0) for topic in topics_of(event)}
@@ -49,14 +53,19 @@ class MarketHead(Struct):
             self.last_seqs[topic] = event.seq
         return previous
 
-    @property
-    def best_bid_micros(self) -> int | None:
-        """Of the book alone, as in tickers; None: nobody bids."""
-        return max(self.bids, default=None)
-
-    @property
-    def best_ask_micros(self) -> int | None:
-        return min(self.asks, default=None)
+    def best(self) -> tuple[int | None, int | None]:
+        """The best bid and ask, in YES prices, of book and pool together, as in tickers; None: nobody bids, or asks."""
+        assert self.after is not None, "only a market has prices"
+        depth = merged(
+            self.bids,
+            self.asks,
+            pool_yes=self.after.pool_yes,
+            pool_no=self.after.pool_no,
+            tick=self.tick_micros,
+            depth=1,
+        )
+        bid, ask = next(iter(depth.bids), None), next(iter(depth.asks), None)
+        return bid and bid.price, ask and ask.price
 
     @property
     def probability_micros(self) -> int:

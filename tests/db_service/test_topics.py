@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -15,11 +16,12 @@ from db_service.topics import reading
 from db_service.topics.build import messages_of
 from db_service.topics.head import MarketHead, checkpoint_of, head_of
 from db_service.topics.messages import PART_BYTES_MAX, Envelope, TopicMessage, in_parts
-from engine.commands import system_stream_id
+from engine.commands import TREASURY_ID, system_stream_id
 from engine.events import decode
+from engine.state import Outcome
 from runtime.postgres import Connection
 from runtime.topics import Topic
-from tests.db_service.shard import ALICE, BOB, played
+from tests.db_service.shard import ALICE, BOB, Shard, played
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "topics.md"
 ENVELOPE = {"market_id", "seq", "prev_seq", "part", "parts", "time"}
@@ -106,7 +108,12 @@ async def test_prices_and_orders_are_those_of_the_rows(writer: Connection, rows:
     market = state.market
     assert price["probability_micros"] == market.probability_micros
     assert (price["pool_yes_micros"], price["pool_no_micros"]) == (market.pool_yes, market.pool_no)
-    assert (price["best_bid_micros"], price["best_ask_micros"], price["mid_micros"]) == (None, 700_000, None)
+    assert (price["best_bid_micros"], price["best_ask_micros"], price["mid_micros"]) == (
+        520_000,
+        530_000,
+        525_000,
+    )
+    assert (price["book_bid_micros"], price["book_ask_micros"]) == (None, 700_000)
     last_of: dict[str, dict[str, Any]] = {}
     for message in told:
         if message.topic is Topic.ORDER_EVENTS:
@@ -165,6 +172,34 @@ def test_a_large_message_is_divided_and_no_row_is_lost() -> None:
     assert len({part.message_id for part in parts}) == 3
     for name, items in rows.items():
         assert [item for body in bodies for item in body[name]] == items
+
+
+async def test_an_order_that_takes_hundreds_of_others_is_told_in_parts(
+    writer: Connection, rows: Connection
+) -> None:
+    shard = Shard(writer)
+    makers = [str(uuid4()) for _ in range(4)]
+    await shard.grant(TREASURY_ID, 1_000_000)
+    for user_id in (ALICE, *makers):
+        await shard.grant(user_id, 10_000)
+    market_id = await shard.market()
+    for number in range(600):
+        await shard.buy(market_id, makers[number % 4], Outcome.NO, 480_000, 1)
+    await shard.buy(market_id, ALICE, Outcome.YES, 520_000, 650)
+    last = shard.state.markets[market_id].market.seq
+    told = await read_all(rows, market_id, last - 1, last)
+    fills = [message for message in told if message.topic is Topic.FILLS]
+    assert len(fills) > 1
+    assert all(len(message.body) < PART_BYTES_MAX for message in told)
+    bodies = [json.loads(message.body) for message in fills]
+    assert [(body["part"], body["parts"]) for body in bodies] == [
+        (part, len(fills)) for part in range(1, len(fills) + 1)
+    ]
+    for name, index in (("trades", "trade_index"), ("fills", "fill_index")):
+        told_rows = [row for body in bodies for row in body[name]]
+        assert [row[index] for row in told_rows] == list(range(len(told_rows)))
+        stored = await rows.fetchval(f"SELECT count(*) FROM {name} WHERE market_id = $1", market_id)
+        assert len(told_rows) == stored > 600
 
 
 def shape(value: Any) -> Any:

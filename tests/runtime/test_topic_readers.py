@@ -21,8 +21,6 @@ from runtime.topics import Batch, PartitionsLost, Topic, TopicReader
 from tests.runtime.topic_bus import PARTITIONS, Seen, TopicBus, messages_of, read, settings_of, until
 from tests.servers import Broker
 
-SESSION_SECONDS = 2.0
-
 
 @pytest.fixture(params=["kafka", "jetstream"])
 async def bus(request: pytest.FixtureRequest, nats_server: NatsServer) -> TopicBus:
@@ -65,7 +63,7 @@ async def member(bus: TopicBus, name: str, told: Told | None = None) -> AsyncIte
         Topic.PRICE_UPDATES,
         name=name,
         partitions=told,
-        session_seconds=SESSION_SECONDS,
+        session_seconds=bus.session_seconds,
     ) as reader:
         yield reader
 
@@ -297,7 +295,7 @@ async def start_member(bus: TopicBus) -> tuple[asyncio.subprocess.Process, list[
         source.kafka_bootstrap,
         source.nats_url,
         "victim",
-        str(SESSION_SECONDS),
+        str(bus.session_seconds),
         stdout=asyncio.subprocess.PIPE,
     )
     lines: list[Any] = []

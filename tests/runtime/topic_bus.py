@@ -33,6 +33,11 @@ class TopicBus:
         return bool(self.settings.kafka_bootstrap)
 
     @property
+    def session_seconds(self) -> float:
+        """How long a dead reader is waited for; a broker that is not ours usually asks for six seconds or more."""
+        return 2.0 if self.server is not None or not self.is_kafka else 6.5
+
+    @property
     def all_partitions(self) -> frozenset[int]:
         return frozenset(range(PARTITIONS)) if self.is_kafka else frozenset({0})
 
