@@ -65,7 +65,7 @@ class MarketHead(Struct):
             depth=1,
         )
         bid, ask = next(iter(depth.bids), None), next(iter(depth.asks), None)
-        return bid and bid.price, ask and ask.price
+        return (bid.price if bid else None), (ask.price if ask else None)
 
     @property
     def probability_micros(self) -> int:
