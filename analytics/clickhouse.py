@@ -19,7 +19,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import chdb
 import clickhouse_connect
+from chdb.state.sqlitelike import Connection
 from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
@@ -80,9 +82,12 @@ class Lane(Enum):
 
 
 class ClickHouse:
-    """`open()` first, `close()` at the end. Its calls raise ClickHouseAway, or DatabaseError for a bad statement."""
+    """`open()` first, `close()` at the end. Its calls raise ClickHouseAway, or DatabaseError for a bad statement.
 
-    def __init__(self, place: Place, *, analysts: int = 2) -> None:
+    `analysts`: threads for their queries, and one more to end some.
+    """
+
+    def __init__(self, place: Place, *, analysts: int = 3) -> None:
         self.place = place
         self._threads = {
             Lane.WRITE: ThreadPoolExecutor(1, "clickhouse-write"),
@@ -162,9 +167,17 @@ class ClickHouse:
         """
         await self._do(Lane.WRITE, lambda client: self._insert(client, table, names, columns))
 
-    async def analyst(self, ask: Callable[[Client], Result]) -> Result:
-        """Something in an analyst's thread, on its client."""
-        return await self._do(Lane.ANALYSTS, ask)
+    async def embedded_session(self, work: Callable[[Connection], Result]) -> Result:
+        """Something in an analysts' thread, on a session of the embedded engine of its own. Raises what `work` does."""
+        assert self.place.folder is not None, "a server has sessions of its own"
+        folder = self.place.folder
+
+        def in_thread() -> Result:
+            # Spelled as clickhouse-connect does: the engine compares paths as texts.
+            with chdb.connect(os.path.realpath(folder)) as session:
+                return work(session)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads[Lane.ANALYSTS], in_thread)
 
     def _insert(
         self, client: Client, table: str, names: Sequence[str], columns: Sequence[Sequence[Any]]
@@ -233,9 +246,9 @@ class ClickHouse:
 
 
 @asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[ClickHouse]:
+async def opened(place: Place, *, analysts: int = 3) -> AsyncIterator[ClickHouse]:
     """For as long as the block. Raises FolderTaken."""
-    clickhouse = ClickHouse(place)
+    clickhouse = ClickHouse(place, analysts=analysts)
     await clickhouse.open()
     try:
         yield clickhouse

@@ -1,0 +1,220 @@
+"""ClickHouse's HTTP interface over the embedded engine, for analysts and administrators, to read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Final
+from uuid import uuid4
+
+from aiohttp import web
+
+from analytics.analysts import access, metrics, requests, sessions
+from analytics.analysts.refusals import AWAY, CANCELLED, DENIED, INTERNAL, UNAUTHENTICATED, Refused
+from analytics.analysts.rules import Rules
+from analytics.analysts.sessions import Answer, Bounds, Question
+from analytics.analysts.turns import TurnLimits, Turns
+from analytics.clickhouse import ClickHouse
+from runtime.clock import Clock
+from runtime.errors import ApiError, ErrorCode
+from runtime.identity import READ, Identity
+from runtime.logs import get_logger
+from runtime.tokens import TokenVerifier
+
+log = get_logger(__name__)
+
+ROLES: Final = ("analyst", "admin")
+BODY_MAX_BYTES: Final = 1024 * 1024
+LOOK_SECONDS: Final = 0.2
+"""How often we look whether whoever asked is still there,"""
+RIGHT_SECONDS: Final = 1.0
+"""and may still ask."""
+
+_TYPES: Final = (
+    ("TabSeparated", "text/tab-separated-values; charset=UTF-8"),
+    ("TSV", "text/tab-separated-values; charset=UTF-8"),
+    ("CSV", "text/csv; charset=UTF-8"),
+    ("JSONEachRow", "application/x-ndjson; charset=UTF-8"),
+    ("JSON", "application/json; charset=UTF-8"),
+    ("XML", "application/xml; charset=UTF-8"),
+    ("Pretty", "text/plain; charset=UTF-8"),
+    ("Vertical", "text/plain; charset=UTF-8"),
+    ("Markdown", "text/markdown; charset=UTF-8"),
+)
+
+
+class Endpoint:
+    """`await endpoint.prepare()` once before it answers; `close()` ends what runs."""
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        verifier: TokenVerifier,
+        *,
+        bounds: Bounds,
+        turns: TurnLimits,
+        clock: Clock,
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._verifier = verifier
+        self._bounds = bounds
+        self._turns = Turns(turns, clock)
+        self._rules: Rules | None = None
+        self._running: set[str] = set()
+
+    async def prepare(self) -> None:
+        """Makes the views, and learns which functions there are."""
+        await access.apply(self._clickhouse)
+        tables = self._clickhouse.place.database
+        functions = await self._clickhouse.embedded_session(sessions.open_functions)
+        self._rules = Rules(access.database_of(tables), tables, functions)
+
+    async def close(self) -> None:
+        """What runs is ended: its sender gets an error."""
+        for tag in tuple(self._running):
+            await self._kill(tag)
+
+    def app(self) -> web.Application:
+        """Its routes."""
+        app = web.Application(client_max_size=BODY_MAX_BYTES)
+        app.router.add_get("/ping", _ping)
+        app.router.add_route("GET", "/", self._handle)
+        app.router.add_route("POST", "/", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        query_id = requests.query_id(request)
+        if request.method == "GET" and not request.query_string:
+            return await _ping(request)
+        try:
+            with metrics.PRESENT.track_inprogress():
+                answer = await self._answer(request, query_id)
+        except Refused as refused:
+            metrics.QUERIES.labels(str(refused.code)).inc()
+            return _refusal(refused, query_id)
+        metrics.QUERIES.labels("0").inc()
+        metrics.SECONDS.observe(answer.seconds)
+        return _response(answer, query_id)
+
+    async def _answer(self, request: web.Request, query_id: str) -> Answer:
+        authorization = requests.authorization(request)
+        identity = await self._identity(authorization)
+        assert self._rules is not None, "prepare() first"
+        question = await requests.question(request, self._rules.database)
+        log.info("analyst asks", user_id=identity.user_id, query_id=query_id, sql=question.sql[:2000])
+        async with self._turns.turn(identity.user_id):
+            return await self._run(request, authorization, question, self._rules)
+
+    async def _run(
+        self, request: web.Request, authorization: str, question: Question, rules: Rules
+    ) -> Answer:
+        tag = str(uuid4())
+        self._running.add(tag)
+        work = asyncio.ensure_future(
+            self._clickhouse.embedded_session(
+                lambda session: sessions.answer(session, question, rules, self._bounds, tag)
+            )
+        )
+        try:
+            await self._attend(work, request, authorization)
+            return await work
+        except Refused:
+            raise
+        except Exception as error:
+            log.error("analyst's query failed", error=f"{type(error).__name__}: {error}"[:300])
+            raise Refused(INTERNAL, "The query failed.") from None
+        finally:
+            await asyncio.shield(self._end(work, tag))
+
+    async def _attend(self, work: asyncio.Future[Answer], request: web.Request, authorization: str) -> None:
+        """Until it is done. Raises Refused when whoever asked has gone, or may not ask any more."""
+        loop = asyncio.get_running_loop()
+        right_until = loop.time() + RIGHT_SECONDS
+        while not (await asyncio.wait({work}, timeout=LOOK_SECONDS))[0]:
+            if request.transport is None or request.transport.is_closing():
+                raise Refused(CANCELLED, "The client has gone.")
+            if loop.time() >= right_until:
+                await self._still_may(authorization)
+                right_until = loop.time() + RIGHT_SECONDS
+
+    async def _end(self, work: asyncio.Future[Answer], tag: str) -> None:
+        """Kills it until it has ended: it may not have begun when it is first tried."""
+        while not work.done():
+            await self._kill(tag)
+            await asyncio.wait({work}, timeout=LOOK_SECONDS)
+        with suppress(Exception):
+            work.exception()
+        self._running.discard(tag)
+
+    async def _kill(self, tag: str) -> None:
+        await self._clickhouse.embedded_session(lambda session: sessions.kill(session, tag))
+
+    async def _identity(self, authorization: str) -> Identity:
+        """Raises Refused."""
+        try:
+            identity = await self._verifier.identity(authorization)
+            identity.require(*ROLES)
+            identity.require_scope(READ)
+        except ApiError as error:
+            raise _as_refused(error) from None
+        return identity
+
+    async def _still_may(self, authorization: str) -> None:
+        """Away is no reason to end what was allowed."""
+        try:
+            await self._identity(authorization)
+        except Refused as refused:
+            if refused.code != AWAY:
+                raise
+
+
+def _as_refused(error: ApiError) -> Refused:
+    if error.code is ErrorCode.UNAUTHENTICATED:
+        return Refused(UNAUTHENTICATED, "Authentication failed: the token is wrong, or has expired.")
+    if error.code is ErrorCode.FORBIDDEN:
+        return Refused(
+            DENIED, "Only analysts and administrators may ask, and an API key needs the scope read."
+        )
+    return Refused(AWAY, "Nobody can check the token just now.", retry_seconds=1)
+
+
+async def _ping(_: web.Request) -> web.Response:
+    return web.Response(text="Ok.\n", content_type="text/html")
+
+
+def _response(answer: Answer, query_id: str) -> web.Response:
+    summary = {
+        "read_rows": str(answer.read_rows),
+        "read_bytes": str(answer.read_bytes),
+        "result_rows": str(answer.rows),
+        "result_bytes": str(len(answer.body)),
+        "elapsed_ns": str(int(answer.seconds * 1_000_000_000)),
+    }
+    headers = {
+        **_headers(query_id),
+        "X-ClickHouse-Format": answer.format,
+        "X-ClickHouse-Timezone": "UTC",
+        "X-ClickHouse-Summary": json.dumps(summary),
+        "Content-Type": next(
+            (kind for prefix, kind in _TYPES if answer.format.startswith(prefix)), "application/octet-stream"
+        ),
+    }
+    return web.Response(body=answer.body, headers=headers)
+
+
+def _refusal(refused: Refused, query_id: str) -> web.Response:
+    headers = {**_headers(query_id), "X-ClickHouse-Exception-Code": str(refused.code)}
+    if refused.status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="analysts"'
+    if refused.retry_seconds is not None:
+        headers["Retry-After"] = str(refused.retry_seconds)
+    return web.Response(text=f"{refused}\n", status=refused.status, headers=headers)
+
+
+def _headers(query_id: str) -> dict[str, str]:
+    return {
+        "X-ClickHouse-Query-Id": query_id,
+        "X-ClickHouse-Server-Display-Name": "analytics",
+        "Cache-Control": "no-store",
+    }

@@ -1,0 +1,21 @@
+"""What of the engine's words is passed on."""
+
+from __future__ import annotations
+
+from analytics.analysts import refusals
+
+
+def test_only_codes_about_the_query_come_with_the_engines_text() -> None:
+    told = refusals.of_engine(
+        "Code: 47. DB::Exception: Unknown `x` in /srv/a/b/store/x.bin (UNKNOWN_IDENTIFIER)"
+    )
+    assert str(told) == "Code: 47. DB::Exception: Unknown `x` in ... (UNKNOWN_IDENTIFIER)"
+    for kept in (
+        "Code: 49999. DB::Exception: secret /srv/x (LOGICAL_ERROR)",
+        "Code: 74. DB::Exception: Cannot read from file /srv/x (CANNOT_READ_FROM_FILE_DESCRIPTOR)",
+        "Python says secret",
+    ):
+        assert "secret" not in str(refusals.of_engine(kept))
+        assert "/srv" not in str(refusals.of_engine(kept))
+    nested = "Code: 241. DB::Exception: Code: 241. DB::Exception: Limit. (MEMORY) (version 1.2). (MEMORY)"
+    assert str(refusals.of_engine(nested)) == "Code: 241. DB::Exception: Limit. (MEMORY)"
