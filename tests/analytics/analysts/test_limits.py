@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from chdb.state.sqlitelike import Connection
 
-from analytics.analysts.sessions import Bounds, Connection
+from analytics.analysts.sessions import Bounds
 from analytics.analysts.turns import TurnLimits
 from analytics.clickhouse import ClickHouse
 from tests.analytics.analysts.conftest import TRADES, Live

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from chdb.state.sqlitelike import Connection
 
-from analytics.analysts import access, functions, sessions
+from analytics.analysts import access, functions
 from tests.analytics.analysts.conftest import TRADES, Live
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -191,7 +192,7 @@ async def test_whatever_is_no_plain_select_is_refused(live: Live, sql: str) -> N
 async def test_the_engine_alone_would_read_any_file(live: Live) -> None:
     """Why the rules look at functions: `readonly` does not. If this fails, the engine has become stricter."""
 
-    def read(session: sessions.Connection) -> bytes:
+    def read(session: Connection) -> bytes:
         session.query("SET readonly = 1", "Null")
         return bytes(session.query("SELECT file('/etc/passwd')", "TSVRaw").bytes())
 
