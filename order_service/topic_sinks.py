@@ -57,7 +57,7 @@ class KafkaSink:
     async def open(self) -> None:
         if self._producer is not None:
             return
-        await kafka_admin.ensure_topics(self._settings)
+        await kafka_admin.ensure_topics(self._settings, adjust=False)
         producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka_bootstrap,
             client_id=self._name,

@@ -32,8 +32,11 @@ class TopicState:
     """Just now."""
 
 
-async def ensure_topics(settings: TopicSettings) -> list[TopicState]:
-    """Makes the topics that are missing and gives all of them the settings; partitions stay. Raises TopicsAway."""
+async def ensure_topics(settings: TopicSettings, *, adjust: bool) -> list[TopicState]:
+    """Makes the topics that are missing; `adjust`: gives those that were there the settings too, but partitions stay.
+
+    Raises TopicsAway.
+    """
     async with _admin(settings.kafka_bootstrap) as admin:
         brokers = len((await admin.describe_cluster())["brokers"])
         copies = settings.kafka_replication or min(REPLICATION, brokers)
@@ -43,7 +46,7 @@ async def ensure_topics(settings: TopicSettings) -> list[TopicState]:
         ]
         made = _made(await admin.create_topics(missing))
         old = [topic.value for topic in Topic if topic not in made]
-        if old:
+        if adjust and old:
             resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict(configs)) for name in old]
             for answer in await admin.alter_configs(resources):
                 for error_code, message, *_ in answer.resources:

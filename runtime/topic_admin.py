@@ -21,7 +21,7 @@ class GroupIsActive(Exception):
 async def ensure_topics(settings: TopicSettings) -> list[str]:
     """Makes what is missing and gives all of it the settings; what there is now, in words. Raises TopicsAway."""
     if settings.kafka_bootstrap:
-        states = await kafka_admin.ensure_topics(settings)
+        states = await kafka_admin.ensure_topics(settings, adjust=True)
         return [
             f"{state.topic}: {state.partitions} partitions{', made just now' if state.made else ''}"
             for state in states

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from db_service.topics.messages import PART_BYTES_MAX
 from launcher.embedded import NatsServer
@@ -245,9 +247,24 @@ async def test_making_the_topics_again_changes_settings_and_keeps_what_is_there(
     assert len(told) == len(Topic)
     if bus.is_kafka:
         assert all(f"{PARTITIONS} partitions" in line for line in told)
+        await bus.publish(
+            messages_of(markets, 2, 2)
+        )  # with the old settings, which only a command gives to topics
+        assert await retention_ms(bus) == str(2 * 3_600_000)
     seen = Seen()
     async with member(bus, "a") as reader:
         await read(reader, seen, 12)
+
+
+async def retention_ms(bus: TopicBus) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bus.settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, "price-updates")])
+    finally:
+        await admin.close()
+    found: str = next(entry[1] for entry in answer.resources[0][4] if entry[0] == "retention.ms")
+    return found
 
 
 @asynccontextmanager
