@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from db_service.topics import reading
-from launcher.embedded import NatsServer
+from launcher.embedded import KafkaServer, NatsServer
 from order_service import topic_feed
 from order_service.bus_rebuild import Progress, rebuild
 from order_service.settings import BusSettings
@@ -90,6 +90,34 @@ async def test_a_service_that_died_before_its_cursor_was_saved_repeats_the_same_
     expected = await told_by_postgres(pool)
     for place, bodies in (await told_by_the_bus(fields, pool)).items():
         assert list(dict.fromkeys(bodies)) == expected[place]
+
+
+async def test_the_feed_goes_on_over_a_restart_of_its_broker_and_loses_nothing(
+    issuer: Issuer,
+    fields: dict[str, Any],
+    pool: Pool,
+    nats_server: NatsServer,
+    request: pytest.FixtureRequest,
+) -> None:
+    server: KafkaServer | NatsServer | None = nats_server
+    if fields["kafka_bootstrap"]:
+        server = request.getfixturevalue("kafka_server").server
+    if server is None:
+        pytest.skip("not tested: the restart of a broker that is not ours (KAFKA_BOOTSTRAP)")
+    user, maker = new_user(), new_user()
+    async with run_service_here(issuer, fields) as client:
+        market = await client.open_market(new_user())
+        await client.grant(user)
+        await client.grant(maker)
+        await trade(client, market, maker, user, 3)
+        server.kill()
+        await trade(client, market, maker, user, 3)
+        server.start()  # in this thread, with which it ends: it serves other tests too
+        await trade(client, market, maker, user, 3)
+        await published(pool, target(fields))
+    expected = await told_by_postgres(pool)
+    told = await told_by_the_bus(fields, pool)
+    assert {place: list(dict.fromkeys(bodies)) for place, bodies in told.items()} == expected
 
 
 async def test_heads_are_kept_now_and_then_and_reading_may_begin_at_each(
