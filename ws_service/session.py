@@ -1,7 +1,6 @@
 """One client's session: its commands, one after the other, and the limits they keep to."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,7 +53,8 @@ class Session:
         self._response = response
         self._settings = settings
         self._clock = clock
-        self._came: deque[float] = deque(maxlen=settings.messages_per_second)
+        self._came: list[float] = []
+        """When the last messages came, no more of them than a second may bring."""
 
     async def run(self) -> None:
         """Until either side closes."""
@@ -213,10 +213,10 @@ class Session:
     def _is_too_fast(self) -> bool:
         """A sliding window: never more than the limit in any second."""
         now = asyncio.get_running_loop().time()
-        full = len(self._came) == self._came.maxlen
-        too_fast = full and now - self._came[0] < RATE_WINDOW_SECONDS
         self._came.append(now)
-        return too_fast
+        if len(self._came) <= self._settings.messages_per_second:
+            return False
+        return now - self._came.pop(0) < RATE_WINDOW_SECONDS
 
 
 def _shown(channel: str, name: str) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Socket:
         self._response = response
         self._transport = transport
         self._backlog = backlog
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes] | None = None  # made when needed: most sockets never are slow
         self._waiting_bytes = 0
         self._slow_since: float | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -133,6 +133,7 @@ class Socket:
             self._transport.write(frame)
         if self._waiting or self._transport.get_write_buffer_size() > BUFFERED_RESUME_BYTES:
             return False
+        self._waiting = None
         self._slow_since = None
         self._backlog.mark(self, slow=False)
         return True
@@ -157,7 +158,7 @@ class Socket:
             return
         self.is_closing = True
         self._backlog.add(-self._waiting_bytes)
-        self._waiting.clear()
+        self._waiting = None
         self._waiting_bytes = 0
         self.behind.clear()
         self._slow_since = None
@@ -174,6 +175,8 @@ class Socket:
         return self._slow_since is None
 
     def _wait(self, frame: bytes) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(frame)
         self._waiting_bytes += len(frame)
         has_room = self._backlog.add(len(frame))
