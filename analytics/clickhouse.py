@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import threading
 import uuid
@@ -106,6 +107,8 @@ class ClickHouse:
             assert self.place.folder is not None, "a server's URL, or a folder"
             self._lock_file = _take(self.place.folder)
         common.set_setting("autogenerate_session_id", False)
+        for chatty in ("urllib3", "clickhouse_connect"):  # they log what they raise, with whole URLs
+            logging.getLogger(chatty).setLevel(logging.ERROR)
 
     async def close(self) -> None:
         """Waits for what runs; reads end by their time limit."""
@@ -221,7 +224,8 @@ class ClickHouse:
         except (OperationalError, OSError) as error:
             raise ClickHouseAway(str(error)) from error
         except DatabaseError as error:
-            if getattr(error, "code", None) in AWAY_CODES:
+            # Without a code it is not ClickHouse that answers, but a proxy before it.
+            if getattr(error, "code", None) in (None, *AWAY_CODES):
                 raise ClickHouseAway(str(error)) from error
             raise
 

@@ -272,7 +272,7 @@ def _response(
         and "Authorization" not in request.headers
         and "Cookie" not in request.headers
     )
-    headers["Cache-Control"] = "public, no-cache" if is_public else "no-store"
+    headers["Cache-Control"] = _public_age(answer) if is_public else "no-store"
     if route.access is Access.PUBLIC:
         headers["Vary"] = "Authorization, Cookie"
     if is_public and answer.status == 200:
@@ -284,6 +284,10 @@ def _response(
     charset = "; charset=utf-8" if answer.content_type.startswith("text/") else ""
     headers["Content-Type"] = answer.content_type + charset
     return web.Response(body=body, status=answer.status, headers=headers)
+
+
+def _public_age(answer: Answer) -> str:
+    return f"public, max-age={answer.max_age_seconds}" if answer.max_age_seconds else "public, no-cache"
 
 
 def _bytes(body: Any) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from api_gateway.gather import OrderGatherer
 from api_gateway.tickets import Tickets
+from predmarket.analytics.v1 import analytics_pb2_grpc
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
 from predmarket.market.v1 import market_pb2_grpc
@@ -19,6 +20,7 @@ class Clients:
     user_admin: auth_pb2_grpc.UserAdminServiceStub
     database: db_pb2_grpc.DbServiceStub
     market: market_pb2_grpc.MarketServiceStub
+    analytics: analytics_pb2_grpc.AnalyticsServiceStub
     orders: OrderShards
     gatherer: OrderGatherer
     tickets: Tickets

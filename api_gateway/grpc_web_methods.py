@@ -12,6 +12,7 @@ from google.protobuf import message_factory
 from google.protobuf.message import DecodeError, Message
 
 from api_gateway.settings import RouteChoice
+from predmarket.analytics.v1 import analytics_pb2
 from predmarket.auth.v1 import auth_pb2
 from predmarket.db.v1 import db_pb2
 from predmarket.market.v1 import market_pb2
@@ -25,6 +26,7 @@ class Upstream(Enum):
     DATABASE = "db_service"
     MARKET = "market_service"
     AUTH = "auth_service"
+    ANALYTICS = "analytics"
 
 
 ACCOUNTS: Final = (auth_pb2.DESCRIPTOR.services_by_name["AuthService"], Upstream.AUTH)
@@ -34,6 +36,7 @@ PUBLIC_SERVICES: Final = (
     (order_pb2.DESCRIPTOR.services_by_name["ShardService"], Upstream.ORDERS),
     DATABASE,
     (market_pb2.DESCRIPTOR.services_by_name["MarketService"], Upstream.MARKET),
+    (analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"], Upstream.ANALYTICS),
     ACCOUNTS,
 )
 ADMIN_SERVICES: Final = (

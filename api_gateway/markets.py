@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api_gateway import models, shapes
+from api_gateway import analytics, models, shapes
 from api_gateway.routing import Answer, Call
 from predmarket.db.v1 import db_pb2
 from predmarket.market.v1 import market_pb2
@@ -43,9 +43,14 @@ async def one(call: Call) -> Answer:
 
 
 async def book(call: Call) -> Answer:
-    """The live book in YES prices."""
+    """The live book in YES prices, or with `at` the one of a past moment."""
     query = call.parsed_query(models.BookQuery)
     merged = query.merged == "true"
+    if query.at is not None:
+        if merged:
+            detail = "is of the live book only"
+            raise ApiError(ErrorCode.INVALID_ARGUMENT, fields=[FieldError("/merged", detail)])
+        return await analytics.book_at(call, query.at, query.depth or 0)
     request = market_pb2.GetBookRequest(market_id=_market_id(call), depth=query.depth or 0, merged=merged)
     return Answer(shapes.book(await _ask(call, "GetBook", request), merged=merged))
 

@@ -13,6 +13,7 @@ BATCH_MAX = 50
 PAGE_MAX = 200
 DIGITS_MAX = 18
 MARKETS_MAX = 100
+PAST_MAX_MICROS = 4_102_444_800_000_000
 TIME_MAX_MICROS = 253_402_300_799_999_999  # the year 9999
 
 
@@ -41,16 +42,27 @@ def _digits(value: object) -> object:
     return int(value)
 
 
+def _past_time(text: str) -> str:
+    """What analytics takes: until 2100."""
+    if from_rfc3339(_time(text)) > PAST_MAX_MICROS:
+        raise ValueError("must lie between 1970 and 2100")
+    return text
+
+
 # What a schema can say of an id or a time; the validator, which is quicker, says the same and more.
 _UUID_SCHEMA = {"format": "uuid", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
 Id = Annotated[str, Field(max_length=36, json_schema_extra=_UUID_SCHEMA), AfterValidator(_canonical)]
 Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"}), AfterValidator(_time)]
+PastTime = Annotated[
+    str, Field(max_length=40, json_schema_extra={"format": "date-time"}), AfterValidator(_past_time)
+]
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX_MICROS)]
 Price = Annotated[int, Field(ge=1, le=PRICE_MAX_MICROS)]
 Side = Literal["BUY", "SELL"]
 Outcome = Literal["YES", "NO"]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX), BeforeValidator(_digits)]
+Hours = Annotated[int, Field(ge=0, le=8_760), BeforeValidator(_digits)]
 Depth = Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_digits)]
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 Cursor = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[\x21-\x7e]+$")]
@@ -130,10 +142,36 @@ class MarketQuery(Strict):
 
 
 class BookQuery(Strict):
-    """Levels a side; absent: all. `merged`: also what the pool trades at each price."""
+    """Levels a side; absent: all. `merged`: also what the pool trades at each price. `at`: a moment of the past; absent:
+    now."""
 
     depth: Depth | None = None
     merged: Literal["true", "false"] = "false"
+    at: PastTime | None = None
+
+
+class CandlesQuery(Strict):
+    """Those that start at or after `from` and before `to` (absent: now); of a range longer than `limit` intervals the
+    last ones."""
+
+    interval: Literal["1m", "5m", "1h", "1d"]
+    from_: PastTime | None = Field(default=None, alias="from")
+    to: PastTime | None = None
+    limit: Depth = 500
+
+
+class LeaderboardQuery(Strict):
+    """By what, since when, how many."""
+
+    metric: Literal["profit", "volume"] = "profit"
+    period: Literal["daily", "weekly", "all"] = "all"
+    limit: Limit = 50
+
+
+class CalibrationQuery(Strict):
+    """Which probability is judged: the one in force so many hours before the decision."""
+
+    hours_before: Hours = 0
 
 
 class Page(Strict):

@@ -26,6 +26,7 @@ AREAS: Final = {
     "accounts": "Registration, sessions, passwords, PKCE.",
     "credentials": "API keys, sessions, tickets for the WebSocket.",
     "markets": "What everybody may read.",
+    "analytics": "Figures over time, some moments behind the trades.",
     "trading": "Orders, quotes, sets. Amounts in micros: 1 Point = 1 share = 1,000,000.",
     "portfolio": "What the caller owns, and how it came.",
     "administration": "Administrators only, with access tokens only; every change is in the audit log.",

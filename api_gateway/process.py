@@ -17,6 +17,7 @@ from api_gateway.renewals import Renewals
 from api_gateway.routes import all_routes, chosen_routes
 from api_gateway.settings import GatewaySettings
 from api_gateway.tickets import Tickets
+from predmarket.analytics.v1 import analytics_pb2_grpc
 from predmarket.auth.v1 import auth_pb2_grpc
 from predmarket.db.v1 import db_pb2_grpc
 from predmarket.market.v1 import market_pb2_grpc
@@ -34,6 +35,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
     auth_channel = await process.enter(open_channel(settings.auth_grpc))
     database_channel = await process.enter(open_channel(settings.db_grpc))
     market_channel = await process.enter(open_channel(settings.market_grpc, spread=True))
+    analytics_channel = await process.enter(open_channel(settings.analytics_grpc))
     orders = OrderShards(addresses_of(settings.order_grpc), metadata=counted_metadata(settings))
     process.on_stop(orders.close)
     gatherer = OrderGatherer(orders, together=settings.gather)
@@ -46,6 +48,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
         user_admin=auth_pb2_grpc.UserAdminServiceStub(auth_channel),
         database=db_pb2_grpc.DbServiceStub(database_channel),
         market=market_pb2_grpc.MarketServiceStub(market_channel),
+        analytics=analytics_pb2_grpc.AnalyticsServiceStub(analytics_channel),
         orders=orders,
         gatherer=gatherer,
         tickets=Tickets(redis),
@@ -79,6 +82,7 @@ async def serve(process: Process, settings: GatewaySettings) -> None:
             Upstream.DATABASE: database_channel,
             Upstream.MARKET: market_channel,
             Upstream.AUTH: auth_channel,
+            Upstream.ANALYTICS: analytics_channel,
         },
     )
     methods = offered_methods(settings.gateway_routes)

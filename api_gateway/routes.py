@@ -3,7 +3,16 @@
 from collections.abc import Callable, Sequence
 
 from api_gateway import documents
-from api_gateway.catalogue import accounts, administration, credentials, markets, portfolio, system, trading
+from api_gateway.catalogue import (
+    accounts,
+    administration,
+    analytics,
+    credentials,
+    markets,
+    portfolio,
+    system,
+    trading,
+)
 from api_gateway.routing import Access, Route
 from api_gateway.settings import RouteChoice
 
@@ -15,6 +24,7 @@ def all_routes(is_ready: Callable[[], bool]) -> list[Route]:
         *accounts.routes(),
         *credentials.routes(),
         *markets.routes(),
+        *analytics.routes(),
         *trading.routes(),
         *portfolio.routes(),
         *administration.routes(),

@@ -143,6 +143,8 @@ class Answer:
     replayed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    max_age_seconds: int = 0
+    """How long caches may give it to others without asking, where the route is public."""
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

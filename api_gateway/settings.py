@@ -21,6 +21,8 @@ class GatewaySettings(RateSettings):
     """host:port of db_service."""
     market_grpc: str
     """host:port of market_service; of several processes their IP addresses, divided by commas."""
+    analytics_grpc: str
+    """host:port of analytics."""
     order_grpc: str
     """host:port of every order_service process, divided by commas."""
     ws_url: str = ""

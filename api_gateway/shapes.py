@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from predmarket.analytics.v1 import analytics_pb2
 from predmarket.auth.v1 import auth_pb2
 from predmarket.common.v1 import common_pb2
 from predmarket.market.v1 import market_pb2
@@ -184,20 +185,21 @@ def admin_market(message: common_pb2.Market) -> dict[str, Any]:
 
 def book(message: market_pb2.GetBookResponse, *, merged: bool) -> dict[str, Any]:
     """Levels in YES prices, best first."""
+    levels = _merged_levels if merged else _levels
     return {
         "market_id": message.market_id,
         "epoch": message.epoch,
         "seq": message.seq,
         "time": time_of(message.time),
         "status": message.status,
-        "bids": _levels(message.bids, merged),
-        "asks": _levels(message.asks, merged),
+        "bids": levels(message.bids),
+        "asks": levels(message.asks),
         "pool": {"yes_micros": message.pool_yes_micros, "no_micros": message.pool_no_micros},
     }
 
 
 def ticker(message: market_pb2.Ticker) -> dict[str, Any]:
-    """PROTOCOL's ticker."""
+    """A market in figures, as the live feed has it too."""
     return {
         "market_id": message.market_id,
         "seq": message.seq,
@@ -212,6 +214,21 @@ def ticker(message: market_pb2.Ticker) -> dict[str, Any]:
         "volume_micros": message.volume_micros,
         "open_interest_micros": message.open_interest_micros,
         "time": time_of(message.time),
+    }
+
+
+def past_book(message: analytics_pb2.GetBookAtResponse) -> dict[str, Any]:
+    """As `book`, of a moment that is over."""
+    return {
+        "market_id": message.market_id,
+        "epoch": None,
+        "seq": message.seq,
+        "time": time_of(message.time),
+        "status": message.status,
+        "bids": _levels(message.bids),
+        "asks": _levels(message.asks),
+        "pool": {"yes_micros": message.pool_yes_micros, "no_micros": message.pool_no_micros},
+        "probability_micros": message.probability_micros,
     }
 
 
@@ -290,10 +307,11 @@ def session(message: auth_pb2.Session) -> dict[str, Any]:
     }
 
 
-def _levels(levels: Iterable[market_pb2.BookLevel], merged: bool) -> list[list[int]]:
-    if merged:
-        return [
-            [level.price_micros, level.quantity_micros, level.book_micros, level.pool_micros]
-            for level in levels
-        ]
+def _merged_levels(levels: Iterable[market_pb2.BookLevel]) -> list[list[int]]:
+    return [
+        [level.price_micros, level.quantity_micros, level.book_micros, level.pool_micros] for level in levels
+    ]
+
+
+def _levels(levels: Iterable[market_pb2.BookLevel] | Iterable[analytics_pb2.Level]) -> list[list[int]]:
     return [[level.price_micros, level.quantity_micros] for level in levels]

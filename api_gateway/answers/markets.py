@@ -88,16 +88,17 @@ class Market(LiveMarket):
 
 
 class Book(Shape):
-    """The live book in YES prices, best first."""
+    """A book in YES prices, best first."""
 
     market_id: Id
-    epoch: Count
+    epoch: Count | None = Field(description="Null: a past book.")
     seq: Count
     time: Time | None
     status: MarketStatus
     bids: list[Level] | list[MergedLevel]
     asks: list[Level] | list[MergedLevel]
     pool: Pool
+    probability_micros: Count = Field(default=0, description="Of a past book only: P_YES.")
 
 
 class Ticker(Shape):

@@ -33,10 +33,10 @@ def routes() -> list[Route]:
         _of_one(
             "/book",
             handler=markets.book,
-            summary="The live book in YES prices",
+            summary="The live book in YES prices, or with `at` that of a past moment",
             description="Levels are [price_micros, quantity_micros], best first; the pool stands beside them. "
             "`merged`: [price_micros, quantity_micros, of the book, of the pool], where the pool's part is what it "
-            "trades while its price moves there from the level before.",
+            "trades while its price moves there from the level before; not of a past moment.",
             query=models.BookQuery,
             answers={200: answers.Book},
         ),

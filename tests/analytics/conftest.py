@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +12,10 @@ import pytest
 
 from analytics import schema
 from analytics.clickhouse import ClickHouse, Place
+from launcher.embedded import PostgresServer
 from runtime.postgres import Connection, Pool, open_pool
+from tests.analytics import world as world_module
+from tests.analytics.world import World
 from tests.db_service.shard import connect
 from tests.servers import Database
 
@@ -55,3 +59,14 @@ async def reader(fresh_database: Database) -> AsyncIterator[Connection]:
     connection = await connect(fresh_database.url_for("pm_analytics"))
     yield connection
     await connection.close()
+
+
+@pytest.fixture(scope="module")
+def world(postgres: PostgresServer, migrated_template: str, engine_folder: Path) -> Iterator[World]:
+    """Read only, so one for all tests."""
+    database = Database(postgres, f"test_{uuid4().hex}")
+    asyncio.run(postgres.create_database(database.name, template=migrated_template))
+    clickhouse = ClickHouse(Place(folder=engine_folder, database=database.name))
+    yield asyncio.run(world_module.made(database, clickhouse))
+    asyncio.run(world_module.ended(clickhouse))
+    asyncio.run(postgres.drop_database(database.name))

@@ -19,6 +19,7 @@ import db_service.process
 import market_service.process
 import order_service.process
 import ws_service.process
+from analytics.clickhouse import Place
 from api_gateway.settings import GatewaySettings
 from db_service.settings import DbSettings
 from market_service.settings import MarketSettings
@@ -28,6 +29,7 @@ from runtime.ops_http import OpsServer
 from runtime.order_shards import addresses_of
 from runtime.ports import free_port
 from runtime.settings import ServiceSettings
+from tests.analytics.processes import Analytics, ended, settings_of
 from tests.api_gateway import contract
 from tests.auth_service.support import PASSWORD, run_auth
 from tests.processes import SIDE_BY_SIDE, side_by_side
@@ -168,10 +170,12 @@ async def run_suite(
     auth_settings: Mapping[str, Any] | None = None,
     all_settings: Mapping[str, Any] | None = None,
     gateways: int = 1,
+    analytics: Path | None = None,
 ) -> AsyncIterator[Suite]:
     """As the launcher starts them. `auth_settings`: of auth_service, `all_settings`: of the others, too. With
-    `order_grpc` among them: the first address is the suite's own process, others are started by the test. With
-    SIDE_BY_SIDE=2 in the environment two processes of ws_service, and of api_gateway unless `gateways` is given."""
+    `order_grpc` among them: the first address is the suite's own process, others are started by the test. `analytics`:
+    the folder of its engine (None: there is none). With SIDE_BY_SIDE=2 in the environment two processes of ws_service,
+    and of api_gateway unless `gateways` is given."""
     db_port, market_port, ws_port = free_port(), free_port(), free_port()
     http_ports = [free_port() for _ in range(gateways)]
     gateways_apart, sockets_apart = gateways == 1 and SIDE_BY_SIDE > 1, SIDE_BY_SIDE > 1
@@ -193,10 +197,17 @@ async def run_suite(
             "market_grpc": f"127.0.0.1:{market_port}",
             **(all_settings or {}),
         }
+        analytics_port = free_port()
         of_gateways = {
             "db_grpc": f"127.0.0.1:{db_port}",
+            "analytics_grpc": f"127.0.0.1:{analytics_port}",
             "ws_url": ws_url,
         }
+        if analytics is not None:
+            place = Place(folder=analytics / "clickhouse")
+            process_apart = Analytics(settings_of(database, nats_url, place), analytics_port)
+            await stack.enter_async_context(ended(process_apart))
+            await process_apart.start()
         plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [
             (
                 "order_service",

@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -23,8 +24,9 @@ CALLERS = ("anonymous", "user", "admin", "analyst", "read key", "trade key", "ad
 NOBODY = "00000000-0000-7000-8000-000000000000"
 OPEN = re.compile(
     r"/(healthz|readyz|version|openapi\.json|asyncapi\.yaml|docs(/.*)?)"
-    r"|/v1/(time|\.well-known/jwks\.json|markets|markets/\{id\}|markets/\{id\}/(book|ticker|holders|trades|solvency)|tickers)"
-    r"|/v1/quotes"
+    r"|/v1/(time|\.well-known/jwks\.json|markets|markets/\{id\}|tickers)"
+    r"|/v1/markets/\{id\}/(book|candles|ticker|holders|trades|solvency)"
+    r"|/v1/(quotes|leaderboard|calibration)"
     r"|/v1/auth/(register|login|refresh|logout|token|password/forgot|password/reset)"
 )
 TRADES = re.compile(r"/v1/(orders|orders/batch|orders/\{id\}|markets/\{id\}/(mint|merge))")
@@ -62,7 +64,7 @@ class Cell:
 
 @pytest.fixture(scope="module")
 def cells(
-    postgres: Any, migrated_template: str, nats_server: Any, redis_server: Any
+    postgres: Any, migrated_template: str, nats_server: Any, redis_server: Any, server_folder: Path
 ) -> Mapping[tuple[str, str, str], Cell]:
     """All of them, asked once of one running suite."""
     database = Database(postgres, f"matrix_{uuid.uuid4().hex}")
@@ -70,7 +72,9 @@ def cells(
 
     async def asked() -> dict[tuple[str, str, str], Cell]:
         await postgres.create_database(database.name, template=migrated_template)
-        async with run_suite(database, nats_server.url, all_settings=settings) as suite:
+        async with run_suite(
+            database, nats_server.url, all_settings=settings, analytics=server_folder / database.name
+        ) as suite:
             callers = await _callers(suite)
             return {
                 (method, path, who): await _ask(caller, method, path)
