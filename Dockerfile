@@ -25,6 +25,7 @@ COPY db_service ./db_service
 COPY auth_service ./auth_service
 COPY order_service ./order_service
 COPY market_service ./market_service
+COPY analytics ./analytics
 COPY ws_service ./ws_service
 COPY api_gateway ./api_gateway
 USER predmarket

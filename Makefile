@@ -24,7 +24,7 @@ TESTS ?= tests
 WORKERS ?= 3
 ARGS ?=
 
-.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
+.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify reconcile rebuild-analytics fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ rebuild-buses: setup ## Wipe both buses of the running engine and publish everyt
 
 verify: setup ## Recompute every balance from the ledger of the data folder (ARGS for options)
 	@$(PYTHON) -m launcher verify --data "$(DATA)" $(ARGS)
+
+reconcile: setup ## Compare every count, volume and fee of ClickHouse with PostgreSQL
+	@$(PYTHON) -m launcher analytics reconcile --data "$(DATA)"
+
+rebuild-analytics: setup ## Make all tables of ClickHouse anew from PostgreSQL (the embedded engine: after make stop)
+	@$(PYTHON) -m launcher analytics rebuild --data "$(DATA)"
 
 simulate: setup ## Run random commands against the naive oracle (SEED=1 COUNT=1000000)
 	@$(PYTHON) -m tests.simulate --seed "$(SEED)" --count "$(COUNT)"

@@ -152,6 +152,22 @@ def rebuild_buses(data: Data = Path(".data")) -> None:
     _bus_command(["rebuild-buses"], DataFolder(data))
 
 
+@app.command(context_settings=PASS_ON)
+def analytics(context: typer.Context, data: Data = Path(".data")) -> None:
+    """`analytics reconcile`, `backfill`, `rebuild` or `migrate`, on this folder's ClickHouse (or CLICKHOUSE_URL)."""
+    folder = DataFolder(data)
+    ops_url = _ops_url(running_state(folder), "analytics-1") if folder.is_held() else ""
+    with database(folder) as servers:
+        environment = {
+            "CLICKHOUSE_FOLDER": str(folder.clickhouse),
+            **os.environ,
+            "DATABASE_URL": servers.database_url("pm_analytics"),
+            "ANALYTICS_OPS_URL": ops_url,
+        }
+        done = subprocess.run([sys.executable, "-m", "analytics", *context.args], cwd=ROOT, env=environment)
+    sys.exit(done.returncode)
+
+
 @app.command()
 def markets(data: Data = Path(".data")) -> None:
     """List the markets of the running engine."""
@@ -236,6 +252,11 @@ def _bus_command(arguments: list[str], folder: DataFolder) -> None:
         environment["KAFKA_BOOTSTRAP"] = state.kafka_bootstrap
     done = subprocess.run([sys.executable, "-m", "order_service", *arguments], cwd=ROOT, env=environment)
     sys.exit(done.returncode)
+
+
+def _ops_url(state: RunState, instance: str) -> str:
+    port = next((service.ops_port for service in state.services if service.instance == instance), 0)
+    return f"http://127.0.0.1:{port}" if port else ""
 
 
 async def _readiness(state: RunState) -> list[tuple[str, int, bool | None]]:

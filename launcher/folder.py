@@ -74,6 +74,10 @@ class DataFolder:
         return self.path / "logs"
 
     @property
+    def clickhouse(self) -> Path:
+        return self.path / "clickhouse"
+
+    @property
     def admin_file(self) -> Path:
         return self.path / "admin.json"
 

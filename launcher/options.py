@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICES = ("db_service", "order_service", "auth_service", "market_service", "ws_service", "api_gateway")
+SERVICES = (
+    "db_service",
+    "order_service",
+    "auth_service",
+    "market_service",
+    "analytics",
+    "ws_service",
+    "api_gateway",
+)
 SCALABLE = frozenset({"order_service", "market_service", "ws_service"})
 INSTANCES_MAX = 8
 TRADERS_MAX = 500

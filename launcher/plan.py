@@ -11,6 +11,7 @@ ROLES: Mapping[str, str] = {
     "order_service": "pm_order",
     "auth_service": "pm_auth",
     "market_service": "pm_market",
+    "analytics": "pm_analytics",
 }
 COUNTING = frozenset({"api_gateway", "order_service"})
 PUBLIC_PER_MINUTE = 100  # as usual, and room for simulated traders to register: all come from one address
@@ -45,6 +46,8 @@ class Servers:
     """Where auth_service writes mails while no SMTP_HOST is set."""
     gateway_secret: str
     """How the gateway proves to order_service that it has counted a call."""
+    clickhouse_folder: str
+    """Of analytics' embedded engine, unless CLICKHOUSE_URL of the environment names a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def make_plan(
         "JWKS_URL": f"http://127.0.0.1:{ops[names['auth_service'][0]]}/.well-known/jwks.json",
         "AUTH_GRPC": f"127.0.0.1:{grpc[names['auth_service'][0]]}",
         "DB_GRPC": f"127.0.0.1:{grpc[names['db_service'][0]]}",
+        "ANALYTICS_GRPC": f"127.0.0.1:{grpc[names['analytics'][0]]}",
         "MARKET_GRPC": ",".join(f"127.0.0.1:{grpc[instance]}" for instance in names["market_service"]),
         "ORDER_GRPC": ",".join(f"127.0.0.1:{grpc[instance]}" for instance in names["order_service"]),
         "WS_URL": ws_url,
@@ -100,6 +104,8 @@ def make_plan(
                 own["DATABASE_URL"] = servers.database_url(ROLES[module])
             if module == "auth_service":
                 own["MAIL_FOLDER"] = servers.mail_folder
+            if module == "analytics":
+                own["CLICKHOUSE_FOLDER"] = servers.clickhouse_folder
             if module == "order_service":
                 own["ORDER_SHARDS"] = preferred_shards(number, len(instances), options.shards)
             if module == "ws_service":
@@ -109,7 +115,9 @@ def make_plan(
                 if options.traders:
                     own["RATE_PUBLIC_PER_MINUTE"] = str(PUBLIC_PER_MINUTE + 2 * options.traders)
             services.append(Service(instance, module, ops[instance], {**shared, **own}))
-    addresses = {name: shared[f"{name.upper()}_GRPC"] for name in ("order", "market", "db", "auth")}
+    addresses = {
+        name: shared[f"{name.upper()}_GRPC"] for name in ("order", "market", "analytics", "db", "auth")
+    }
     return Plan(tuple(services), url, ws_url, addresses)
 
 

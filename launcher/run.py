@@ -37,6 +37,7 @@ class EmbeddedServers:
     def __init__(self, folder: DataFolder, *, kafka: bool = False) -> None:
         kept = folder.secrets()
         self._logs = folder.logs.resolve()
+        self._clickhouse = folder.clickhouse
         self.postgres = PostgresServer(
             folder.path / "postgres", secret=kept.postgres, log_path=folder.log_file("postgres")
         )
@@ -66,6 +67,7 @@ class EmbeddedServers:
             kafka_bootstrap=self.kafka.bootstrap if self.kafka else "",
             mail_folder=str(self._logs / "mail"),
             gateway_secret=secrets.token_hex(32),
+            clickhouse_folder=str(self._clickhouse),
         )
 
     def database_url(self, role: str) -> str:

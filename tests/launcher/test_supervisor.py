@@ -166,6 +166,7 @@ def test_each_process_has_its_own_ports_and_its_own_role() -> None:
         "order_service-2",
         "auth_service-1",
         "market_service-1",
+        "analytics-1",
         "ws_service-1",
         "ws_service-2",
         "api_gateway-1",
@@ -184,6 +185,7 @@ def test_each_process_has_its_own_ports_and_its_own_role() -> None:
         "order_service": "pg://pm_order",
         "auth_service": "pg://pm_auth",
         "market_service": "pg://pm_market",
+        "analytics": "pg://pm_analytics",
         "ws_service": None,
         "api_gateway": None,
     }
@@ -208,5 +210,7 @@ def options(**changes: object) -> RunOptions:
 
 
 def planned(**changes: object) -> Plan:
-    servers = Servers(lambda role: f"pg://{role}", "nats://x", "redis://x", "", "mail", "secret")
+    servers = Servers(
+        lambda role: f"pg://{role}", "nats://x", "redis://x", "", "mail", "secret", "clickhouse"
+    )
     return make_plan(options(**changes), servers, free_port, [8081, 8082])
