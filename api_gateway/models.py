@@ -142,8 +142,7 @@ class MarketQuery(Strict):
 
 
 class BookQuery(Strict):
-    """Levels a side; absent: all. `merged`: also what the pool trades at each price. `at`: a moment of the past; absent:
-    now."""
+    """Levels a side; absent: all. `merged`: also what the pool trades at a price. `at`: a past moment; absent: now."""
 
     depth: Depth | None = None
     merged: Literal["true", "false"] = "false"
