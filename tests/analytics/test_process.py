@@ -69,7 +69,8 @@ async def test_killed_at_random_it_ends_equal_and_a_group_sought_to_the_start_ch
         assert progress.is_writer
         after = await process.reconciled()
         grown = {line.what: line.postgres for line in after}
-        assert all(grown[line.what] >= line.postgres for line in before)
+        trades = [line for line in before if line.what.startswith("trades:")]
+        assert trades and all(grown[line.what] >= line.postgres for line in trades)
         assert await process.kill(15) == 0
 
 
