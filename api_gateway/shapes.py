@@ -21,7 +21,7 @@ def time_of(micros: int) -> str | None:
 
 
 def fill(message: common_pb2.Fill) -> dict[str, Any]:
-    """PROTOCOL's fill."""
+    """One side of a match."""
     return {
         "trade_id": message.trade_id,
         "order_id": message.order_id,

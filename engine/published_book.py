@@ -138,7 +138,7 @@ class Book:
         return sorted(self.asks.items())
 
     def checksum(self) -> int:
-        """PROTOCOL's, of the book as it is."""
+        """The public checksum, of the book as it is."""
         return checksum(self.best_bids(), self.best_asks())
 
 

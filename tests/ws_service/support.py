@@ -159,7 +159,7 @@ class Live:
 
 @dataclass(slots=True)
 class Reader:
-    """A client that keeps books as PROTOCOL says."""
+    """A client that keeps books by the public rules."""
 
     socket: aiohttp.ClientWebSocketResponse
     bids: dict[int, int] = field(default_factory=dict)
