@@ -170,3 +170,33 @@ async def test_a_bus_that_hangs_is_said_to_be_away_and_loses_nothing(
     await happen(alone, market, user, 2)
     await check_heard(found, 2)
     assert (await late.subscribe("book", other))["type"] == "subscribed"
+
+
+async def test_who_leaves_and_who_comes_while_the_bus_is_away(
+    alone: Live, private_nats: Any, market: str, user: str
+) -> None:
+    """Nothing ends by it but what they followed; what stays is looked at anew when the bus is back."""
+    found = await followers(alone, market, user)
+    other = str(uuid.uuid4())
+    alone.books.put(other, seq=1)
+    leaving = await alone.connect()
+    await leaving.subscribe("book", other)
+    await leaving.book()
+    await leaving.subscribe("ticker", "*")
+    private_nats.kill()
+    for channel, name in (("book", other), ("ticker", "*")):
+        await leaving.send(id=2, cmd="unsubscribe", channel=channel, market_ids=[name])
+        assert (await leaving.next())["type"] == "unsubscribed"
+    await asyncio.sleep(0.3)  # some ticks, in which their feeds end
+    frame = await leaving.subscribe("trades", other)
+    assert frame["type"] == "subscribed" or (frame["code"], frame["retryable"]) == ("UNAVAILABLE", True)
+    private_nats.start()
+    publisher = await nats.connect(private_nats.url)
+    heard, alone.bus = alone.bus, publisher
+    await happen(alone, market, user, 2)
+    await check_heard(found, 2)
+    async with asyncio.timeout(AWAY_SECONDS):
+        while (await leaving.subscribe("book", other))["type"] != "subscribed":
+            await asyncio.sleep(0.5)
+    alone.bus = heard
+    await publisher.close()
