@@ -7,6 +7,8 @@ import asyncio
 from aiohttp import web
 
 from analytics import schema
+from analytics.analysts import access
+from analytics.analysts.serving import serve_analysts
 from analytics.clickhouse import ClickHouse, ClickHouseAway, opened
 from analytics.ingest.catch_up import CatchUp
 from analytics.ingest.database import Database
@@ -32,7 +34,7 @@ async def serve(process: Process, settings: AnalyticsSettings) -> None:
     """Starts everything; returns when the process can answer, which may be before it has caught up."""
     database_url = settings.database_url.get_secret_value()
     pool = await process.enter(postgres.open_pool(database_url, name=process.instance))
-    clickhouse = await process.enter(opened(settings.place()))
+    clickhouse = await process.enter(opened(settings.place(), analysts=settings.analysts_running_max + 1))
     await _until_made(clickhouse)
     process.ready_when("clickhouse", lambda: _answers(clickhouse))
 
@@ -53,6 +55,7 @@ async def serve(process: Process, settings: AnalyticsSettings) -> None:
     process.spawn(follower.run(), name="ingest")
     process.ops.add_route("/reconcile", lambda _: _reconciled(clickhouse, database_url))
 
+    await serve_analysts(process, settings, clickhouse)
     servicer = AnalyticsServicer(
         clickhouse=clickhouse, database=database, clock=process.clock, standing=follower.standing
     )
@@ -68,6 +71,8 @@ async def _until_made(clickhouse: ClickHouse) -> None:
         try:
             if applied := await schema.apply(clickhouse):
                 log.info("schema applied", files=applied)
+            if clickhouse.place.is_embedded:
+                await access.apply(clickhouse)  # the views; a server's users and roles are an operator's step
             return
         except ClickHouseAway as error:
             log.warning("ClickHouse is away", error=str(error)[:300])

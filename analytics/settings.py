@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
+from analytics.analysts.settings import AnalystsSettings
 from analytics.clickhouse import Place
 from runtime.settings import ServiceSettings
 
@@ -39,7 +40,7 @@ class CommandSettings(ClickHouseSettings):
     """http://host:port of the running process's ops server: it answers for a folder that it has."""
 
 
-class AnalyticsSettings(ServiceSettings, ClickHouseSettings):
+class AnalyticsSettings(ServiceSettings, ClickHouseSettings, AnalystsSettings):
     """For the process."""
 
     database_url: SecretStr

@@ -59,6 +59,8 @@ class Plan:
     ws_url: str
     grpc: Mapping[str, str]
     """The gRPC addresses of the services that bots call, by what they are for."""
+    sql_url: str
+    """Where analysts ask the embedded ClickHouse."""
 
 
 def make_plan(
@@ -71,6 +73,7 @@ def make_plan(
     }
     ops = {instance: free_port() for instances in names.values() for instance in instances}
     grpc = {instance: free_port() for instance in ops}
+    sql_port = free_port()
     url = f"http://127.0.0.1:{options.port}"
     ws_url = f"ws://127.0.0.1:{ws_ports[0]}/ws/v1"
     shared = {
@@ -106,6 +109,7 @@ def make_plan(
                 own["MAIL_FOLDER"] = servers.mail_folder
             if module == "analytics":
                 own["CLICKHOUSE_FOLDER"] = servers.clickhouse_folder
+                own["HTTP_PORT"] = str(sql_port)
             if module == "order_service":
                 own["ORDER_SHARDS"] = preferred_shards(number, len(instances), options.shards)
             if module == "ws_service":
@@ -118,7 +122,7 @@ def make_plan(
     addresses = {
         name: shared[f"{name.upper()}_GRPC"] for name in ("order", "market", "analytics", "db", "auth")
     }
-    return Plan(tuple(services), url, ws_url, addresses)
+    return Plan(tuple(services), url, ws_url, addresses, f"http://127.0.0.1:{sql_port}")
 
 
 def preferred_shards(number: int, processes: int, shards: int) -> str:

@@ -32,6 +32,7 @@ def print_welcome(
         "WebSocket": plan.ws_url,
         "gRPC": ", ".join(f"{name}_service {address}" for name, address in plan.grpc.items()),
         **({"Kafka": kafka} if kafka else {}),
+        "SQL": f"{plan.sql_url}  (ClickHouse's HTTP; password: a token or API key of an analyst or {admin.email})",
         "admin": admin.email,
         "password": password if fresh_password else f"as in {folder.admin_file}",
         "data": str(folder.path),

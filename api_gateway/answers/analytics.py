@@ -22,7 +22,7 @@ PERIODS: Final = {
 
 
 class Candle(Shape):
-    """One interval: P_YES, the book's best bid and ask (null: there was none), and what was traded."""
+    """One interval: P_YES, best bid and ask of book and pool (null: there was none), and what was traded."""
 
     start: Time
     open_micros: Count = Field(description="In force when the interval began, or the first there was.")

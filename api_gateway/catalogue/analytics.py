@@ -19,8 +19,8 @@ def routes() -> list[Route]:
             access=Access.PUBLIC,
             area=AREA,
             summary="Candles of the probability, the best bid and ask, and the volume",
-            description="Prices are P_YES, bid and ask those of the book in YES prices. `limit` counts intervals, "
-            f"also those in which nothing happened, which are left out. {_LATER}",
+            description="Prices are P_YES; bid and ask are those of book and pool together, in YES prices. `limit` "
+            f"counts intervals, also those in which nothing happened, which are left out. {_LATER}",
             query=models.CandlesQuery,
             answers={200: answers.Candles},
             errors=(ErrorCode.MARKET_NOT_FOUND,),

@@ -116,6 +116,7 @@ def settings_of(database: Database, nats_url: str, place: Place, **others: str) 
         "INGEST_INTERVAL_SECONDS": "0.02",
         "COMPARE_SECONDS": "1",
         "INSTANCE": "analytics-1",
+        "JWKS_URL": "http://127.0.0.1:9/nobody-asks",
         **where,
         **others,
     }
