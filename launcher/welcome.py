@@ -30,7 +30,10 @@ def print_welcome(
     rows = {
         "REST": f"{plan.url}/v1",
         "WebSocket": plan.ws_url,
-        "gRPC": ", ".join(f"{name}_service {address}" for name, address in plan.grpc.items()),
+        "gRPC": ", ".join(
+            f"{name if name == 'analytics' else name + '_service'} {address}"
+            for name, address in plan.grpc.items()
+        ),
         **({"Kafka": kafka} if kafka else {}),
         "SQL": f"{plan.sql_url}  (ClickHouse's HTTP; password: a token or API key of an analyst or {admin.email})",
         "admin": admin.email,
