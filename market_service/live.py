@@ -59,6 +59,11 @@ class LiveMarket:
     def is_live(self) -> bool:
         return self.market.status in LIVE
 
+    @property
+    def terms(self) -> str:
+        """As `Head.terms`."""
+        return f"{self.market.closes_at}{self.market.description}"
+
     def take(self, snapshot: Snapshot) -> None:
         """Everything, as it was read; not older than what is known."""
         assert snapshot.market.seq >= self.seq

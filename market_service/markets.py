@@ -123,6 +123,8 @@ class Markets:
     async def sweep(self) -> None:
         """Compare with PostgreSQL. A market that is still where it was a sweep ago, and behind, is mended."""
         now, heads = await self._store.changed_since(max(0, self._swept_until - OVERLAP_MICROS))
+        seen = {head.market_id for head in heads}
+        heads += (await self._store.heads([each for each in self._behind if each not in seen])).values()
         behind: dict[str, int] = {}
         for head in heads:
             market = self._live.get(head.market_id)
@@ -132,6 +134,8 @@ class Markets:
                 behind[head.market_id] = market.seq
                 if self._behind.get(head.market_id) == market.seq:
                     await self._mend(market)
+            elif market is not None and market.seq == head.seq and head.terms not in ("", market.terms):
+                await self._read_whole(market)  # the bus told of its levels, and lost the news of its terms
         self._behind, self._swept_until = behind, now
         for market in list(self._live.values()):
             self._keep_or_drop(market)

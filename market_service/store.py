@@ -46,6 +46,8 @@ class Head:
     seq: int
     status: str
     reason: str
+    terms: str = ""
+    """What may change in an open market's terms, as one text; only where a sweep reads it."""
 
     @property
     def is_hidden(self) -> bool:
@@ -95,9 +97,11 @@ class Store:
         """PostgreSQL's clock, and the markets with an event at or after `time`."""
         now: int = await self.fetchval(f"SELECT {_NOW}")
         rows = await self.fetch(
-            "SELECT market_id, seq, status, reason FROM markets WHERE updated_at >= $1", time
+            "SELECT market_id, seq, status, reason, closes_at || description AS terms FROM markets"
+            " WHERE updated_at >= $1",
+            time,
         )
-        return now, [_head(row) for row in rows]
+        return now, [_head(row, terms=row["terms"]) for row in rows]
 
     async def events_after(self, market_id: str, seq: int) -> tuple[int, list[Event]]:
         """PostgreSQL's clock, and the next events of a market, at most EVENTS_AT_ONCE."""
@@ -149,5 +153,5 @@ def _snapshot(row: Row) -> Snapshot:
     return Snapshot(market_of(row), row["shard_id"], row["epoch"], {}, {})
 
 
-def _head(row: Row) -> Head:
-    return Head(str(row["market_id"]), row["seq"], row["status"], row["reason"])
+def _head(row: Row, terms: str = "") -> Head:
+    return Head(str(row["market_id"]), row["seq"], row["status"], row["reason"], terms)

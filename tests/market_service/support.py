@@ -131,7 +131,7 @@ def spend(market_id: str, spent_micros: int, **fields: Any) -> market_pb2.GetQuo
     return market_pb2.GetQuoteRequest(market_id=market_id, **{**usual, **fields})
 
 
-async def until(holds: Callable[[], Any], seconds: float = 10) -> None:
+async def until(holds: Callable[[], Any], seconds: float = 30) -> None:
     """Waits for something that becomes true by itself."""
     async with asyncio.timeout(seconds):
         while not await holds():

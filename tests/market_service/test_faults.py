@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.published_book import BookMessage, Figures
 from launcher.embedded import NatsServer, RedisServer
 from market_service.live import LiveMarket
 from market_service.markets import Markets
@@ -60,12 +61,37 @@ async def test_a_replica_that_missed_events_is_mended_from_the_database(
         assert before is not None
         assert (before.seq, before.book.bids) == (2, {})
         await place_many(exchange, market_id, user, events)
-        await _sweeps_until(markets, before, events + 1)
         theirs = await exchange.orders.ask("GetBook", order_pb2.GetBookRequest(market_id=market_id), user)
-        assert before.seq == theirs.seq
+        assert theirs.seq == events + 1
+        await _sweeps_until(markets, before, theirs.seq)
         assert sorted(before.book.bids.items()) == [
             (level.price_micros, level.quantity_micros) for level in reversed(theirs.bids)
         ]
+        await markets.stop()
+
+
+async def test_new_terms_that_the_bus_did_not_tell_of_are_found(exchange: Exchange) -> None:
+    admin = new_user()
+    market_id = await exchange.orders.open_market(admin)
+    async with open_pool(exchange.database.url_for("pm_market"), name="test", min_size=1) as pool:
+        markets = Markets(Store(pool))
+        await markets.load_all()
+        live = markets.known(market_id)
+        assert live is not None
+        terms = order_pb2.MarketTerms(
+            question="Will it?",
+            description="Only if it does.",
+            liquidity_micros=600 * POINT,
+            initial_probability_micros=600_000,
+        )
+        edit = order_pb2.EditMarketRequest(market_id=market_id, terms=terms)
+        await exchange.orders.admin("EditMarket", edit, admin)
+        figures = Figures(3, 600_000, 0, live.market.collateral, 0, "ACTIVE")
+        pools = (live.market.pool_yes, live.market.pool_no)
+        markets.on_book(market_id, BookMessage(1, 2, 3, live.market.updated_at, {}, {}, *pools, figures))
+        assert (live.seq, live.market.description) == (3, "")
+        await markets.sweep()
+        assert (live.seq, live.market.description) == (3, "Only if it does.")
         await markets.stop()
 
 
