@@ -20,10 +20,13 @@ from analytics.analysts.endpoint import Endpoint
 from analytics.analysts.sessions import Bounds
 from analytics.analysts.turns import TurnLimits
 from analytics.clickhouse import ClickHouse, Place, opened
+from launcher.embedded import PostgresServer
 from runtime.clock import ManualClock, SystemClock
 from runtime.http_server import HttpServer
 from runtime.tokens import TokenVerifier
+from tests.analytics.analysts.past import make_past
 from tests.runtime.test_tokens import NOW, USER, Issuer
+from tests.servers import Database
 
 TRADES = 1_000
 
@@ -119,3 +122,15 @@ async def _served(stack: AsyncExitStack, app: web.Application) -> int:
     await server.start()
     stack.push_async_callback(server.stop)
     return server.port
+
+
+@pytest.fixture(scope="module")
+def past(postgres: PostgresServer, migrated_template: str, engine_folder: Path) -> Iterator[Place]:
+    """Markets with days of trading; read only, so one for all tests of a module."""
+    database = Database(postgres, f"test_{uuid4().hex}")
+    asyncio.run(postgres.create_database(database.name, template=migrated_template))
+    place = Place(folder=engine_folder, database=database.name)
+    asyncio.run(make_past(database, place))
+    yield place
+    asyncio.run(_drop(place))
+    asyncio.run(postgres.drop_database(database.name))
