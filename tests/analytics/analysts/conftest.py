@@ -124,9 +124,9 @@ async def _served(stack: AsyncExitStack, app: web.Application) -> int:
     return server.port
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def past(postgres: PostgresServer, migrated_template: str, engine_folder: Path) -> Iterator[Place]:
-    """Markets with days of trading; read only, so one for all tests of a module."""
+    """Markets with days of trading; read only, so one for all tests."""
     database = Database(postgres, f"test_{uuid4().hex}")
     asyncio.run(postgres.create_database(database.name, template=migrated_template))
     place = Place(folder=engine_folder, database=database.name)

@@ -14,7 +14,7 @@ from tests.analytics.copying import copier
 from tests.db_service.shard import connect
 from tests.servers import Database
 
-COMMANDS = 40
+COMMANDS = 25
 
 
 async def make_past(database: Database, place: Place, seed: int = 7) -> None:
