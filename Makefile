@@ -23,8 +23,9 @@ TESTS ?= tests
 # Test processes side by side. Most tests wait for servers, so one more than there are cores keeps those busy.
 WORKERS ?= 3
 ARGS ?=
+EXPORT ?= .data/export
 
-.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify reconcile rebuild-analytics fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
+.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify reconcile rebuild-analytics export fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +88,9 @@ verify: setup ## Recompute every balance from the ledger of the data folder (ARG
 
 reconcile: setup ## Compare every count, volume and fee of ClickHouse with PostgreSQL
 	@$(PYTHON) -m launcher analytics reconcile --data "$(DATA)"
+
+export: setup ## Write Parquet files by day and a manifest (EXPORT=folder ARGS="--from 2026-01-01 --to 2026-02-01"; after make stop)
+	@CLICKHOUSE_FOLDER="$${CLICKHOUSE_FOLDER:-$(DATA)/clickhouse}" $(PYTHON) -m analytics.analysts export "$(EXPORT)" $(ARGS)
 
 rebuild-analytics: setup ## Make all tables of ClickHouse anew from PostgreSQL (the embedded engine: after make stop)
 	@$(PYTHON) -m launcher analytics rebuild --data "$(DATA)"
