@@ -22,7 +22,7 @@ from tests.analytics.analysts.conftest import Live
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALL = (date(1970, 1, 1), date(2100, 1, 1))
-ROWS_MAX = 400
+ROWS_MAX = 50
 
 
 @pytest.fixture(scope="module")
