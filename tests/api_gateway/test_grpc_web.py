@@ -160,7 +160,8 @@ def test_the_list_of_services_is_what_it_is_meant_to_be() -> None:
     def services(routes: RouteChoice) -> set[str]:
         return {method.service.rsplit(".", 1)[1] for method in offered_methods(routes).values()}
 
-    assert services("public") == {"OrderService", "ShardService", "DbService", "MarketService", "AuthService"}
+    public = {"OrderService", "ShardService", "DbService", "MarketService", "AnalyticsService", "AuthService"}
+    assert services("public") == public
     assert services("admin") == {"MarketAdminService", "UserAdminService", "AuthService", "DbService"}
     assert services("all") == {
         "OrderService",
@@ -168,6 +169,7 @@ def test_the_list_of_services_is_what_it_is_meant_to_be() -> None:
         "MarketAdminService",
         "DbService",
         "MarketService",
+        "AnalyticsService",
         "AuthService",
         "UserAdminService",
     }

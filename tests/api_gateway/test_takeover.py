@@ -59,7 +59,9 @@ async def test_no_request_with_a_key_fails_while_a_shard_changes_hands(
             before = len(load.orders)
             owner.send_signal(end)
             await _until_taken_over(suite, market_id)
-            await asyncio.sleep(LOAD_SECONDS)
+            async with asyncio.timeout(10 * LOAD_SECONDS + 20):
+                while len(load.orders) <= before:
+                    await asyncio.sleep(0.1)
             load.is_over = True
             await asyncio.gather(*work)
         finally:
