@@ -23,7 +23,8 @@ TESTS ?= tests
 # Test processes side by side. Most tests wait for servers, so one more than there are cores keeps those busy.
 WORKERS ?= 3
 ARGS ?=
-EXPORT ?= .data/export
+# Outside the data folder, which `make reset` deletes.
+EXPORT ?= export
 
 .PHONY: help setup proto run status logs stop reset topics rebuild-buses verify reconcile rebuild-analytics export fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
 

@@ -1,5 +1,6 @@
 """What `make run` prints when everything is ready: what is where, and a first thing to try."""
 
+import os
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -12,6 +13,9 @@ FIRST_THING = """\
 curl -s {url}/v1/auth/register -H 'Content-Type: application/json' -H "Idempotency-Key: $RANDOM$RANDOM" \\
   -d '{{"email": "ann@example.com", "password": "a-long-passphrase", "display_name": "Ann"}}'
 curl -s {url}/v1/markets"""
+SQL_HERE = """\
+{url}  (ClickHouse's HTTP; the password is a token or API key of an admin, or of an analyst: docs/analytics.md)"""
+SQL_OF_A_SERVER = "that of CLICKHOUSE_URL; `python -m analytics.analysts add NAME` makes an analyst there"
 
 
 def print_welcome(
@@ -35,7 +39,7 @@ def print_welcome(
             for name, address in plan.grpc.items()
         ),
         **({"Kafka": kafka} if kafka else {}),
-        "SQL": f"{plan.sql_url}  (ClickHouse's HTTP; password: a token or API key of an analyst or {admin.email})",
+        "SQL": _sql(plan),
         "admin": admin.email,
         "password": password if fresh_password else f"as in {folder.admin_file}",
         "data": str(folder.path),
@@ -51,3 +55,8 @@ def print_welcome(
     console.print("\nA first thing to try, in another terminal:\n", highlight=False)
     console.print(FIRST_THING.format(url=plan.url), soft_wrap=True, highlight=False, markup=False)
     console.print("\nCtrl-C stops everything; the data stays.")
+
+
+def _sql(plan: Plan) -> str:
+    """Where analysts ask, and as whom. A server of its own answers them itself."""
+    return SQL_OF_A_SERVER if os.environ.get("CLICKHOUSE_URL") else SQL_HERE.format(url=plan.sql_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -26,6 +27,9 @@ REVOKE_SECONDS: Final = 8.0
 CLOSE_SECONDS: Final = 5.0
 METADATA_SECONDS: Final = 3.0
 """How soon topics that were made anew are found."""
+
+STALL_SECONDS: Final = 10.0
+"""A reader that gets nothing for so long asks whether there is nothing."""
 
 FETCH_MAX_BYTES: Final = 8 * 1024 * 1024
 PARTITION_MAX_BYTES: Final = 1024 * 1024
@@ -56,6 +60,7 @@ class KafkaReader:
         self.topic = topic
         self.group = group
         self._generation = 0
+        self._heard_at = time.monotonic()
         self._listener = _Listener(self, partitions)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -85,7 +90,18 @@ class KafkaReader:
             for place, records in found.items()
             for record in records
         ]
+        if messages:
+            self._heard_at = time.monotonic()
+        elif time.monotonic() - self._heard_at > STALL_SECONDS:
+            await self._ask_whether_there_is_nothing()
         return Batch(messages, self._generation)
+
+    async def _ask_whether_there_is_nothing(self) -> None:
+        """aiokafka's fetching can end for good when a broker goes away, and then nothing ever comes. Raises TopicsAway,
+        upon which a reader is opened anew."""
+        if missing := await self.behind():
+            raise TopicsAway(f"{missing} messages of {self.topic.value} are waiting, but none comes")
+        self._heard_at = time.monotonic()
 
     async def commit(self, batch: Batch) -> None:
         if not batch.messages:

@@ -41,7 +41,7 @@ VERSION: Final = 1
 
 
 class StillChanging(Exception):
-    """Rows of the day came while it was written; the message is for people."""
+    """Rows of the day came or went while it was written; the message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,10 @@ class Export:
             after = await self._figures(figures.table, day, day + timedelta(days=1))
             if after == [figures]:
                 return Day(figures.table, figures.day, figures.rows, figures.sums, files)
+            if not after:
+                raise StillChanging(
+                    f"the rows of {figures.key} went away meanwhile: export when the rebuild is over"
+                )
             figures = after[0]
         raise StillChanging(f"{figures.key} is still being written: export it when the day is over")
 

@@ -76,9 +76,10 @@ async def test_two_processes_that_start_together_share_one_key(start_auth: Start
 
 
 async def test_a_restart_keeps_the_key(start_auth: StartAuth) -> None:
-    token = (await (await start_auth()).register()).tokens.access_token
+    registered = await (await start_auth()).register()
     again = await start_auth()
-    await again.ask("GetMe", auth_pb2.GetMeRequest(), token=token)
+    me = await again.ask("GetMe", auth_pb2.GetMeRequest(), token=registered.tokens.access_token)
+    assert me.user.user_id == registered.user.user_id
 
 
 async def test_a_retired_key_verifies_but_no_longer_signs(fresh_database: Any, rows: Any) -> None:

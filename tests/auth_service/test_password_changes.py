@@ -87,9 +87,9 @@ async def test_what_is_no_password_is_a_bad_field(auth: Auth, field: str, change
 
 @pytest.mark.parametrize("new", ["kV7#qLm2", "kV7#qLm2" * 8])
 async def test_eight_and_sixty_four_characters_are_a_password(auth: Auth, new: str) -> None:
-    token = (await auth.register()).tokens.access_token
-    await change(auth, token, new_password=new)
-    await auth.log_in("ada@example.org", new)
+    registered = await auth.register()
+    await change(auth, registered.tokens.access_token, new_password=new)
+    assert (await auth.log_in("ada@example.org", new)).user.user_id == registered.user.user_id
 
 
 async def test_of_two_changes_at_once_one_wins(auth: Auth) -> None:

@@ -119,7 +119,8 @@ async def test_an_open_session_survives_a_kill(fresh_database: Any, points: Poin
         auth.child.kill()
     async with started(url, points.address) as auth:
         await auth.wait_until_ready()
-        await auth.ask("Refresh", auth_pb2.RefreshRequest(refresh_token=tokens.refresh_token))
+        refreshed = await auth.ask("Refresh", auth_pb2.RefreshRequest(refresh_token=tokens.refresh_token))
+    assert refreshed.tokens.refresh_token not in ("", tokens.refresh_token)
 
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "ORDER_GRPC"])

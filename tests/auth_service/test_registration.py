@@ -82,8 +82,8 @@ async def test_a_bad_field_is_named_and_nothing_is_made(
     "password", ["kV7#qLm2", "kV7#qLm2" * 8, "密码密码很长的密码", "'; DROP TABLE users; --"]
 )
 async def test_passwords_at_the_bounds_work(auth: Auth, password: str) -> None:
-    await auth.register(password=password)
-    await auth.log_in("ada@example.org", password)
+    registered = await auth.register(password=password)
+    assert (await auth.log_in("ada@example.org", password)).user.user_id == registered.user.user_id
 
 
 @pytest.mark.parametrize(

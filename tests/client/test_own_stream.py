@@ -134,7 +134,8 @@ async def test_tickers_tell_what_happens(admin: Client, clients: Clients) -> Non
             )
             assert ticker.last_price_micros is not None
             assert ticker.open_interest_micros >= micros(1_000)
-            assert (ticker.change_24h_micros, ticker.volume_24h_micros) == (None, None)
+            assert ticker.change_24h_micros == truth.probability_micros - 500_000  # where the market began
+            assert ticker.volume_24h_micros == truth.volume_micros > 0
 
 
 async def test_a_killed_live_feed_costs_no_event(admin: Client, clients: Clients, process: WsProcess) -> None:
