@@ -105,7 +105,7 @@ def section(quick: bool) -> Section:
             "60% resting, 30% cancels, 10% trading, with idempotency keys; client and service share the cores; "
             f"{BATCHES_IN_FLIGHT} batches or {STREAMS} streams of {STREAM_WINDOW} in flight."
         ),
-        metrics=("orders/s", "p50 ms", "p99 ms", "service MiB"),
+        metrics=("orders/s", "p50 ms", "p99 ms", "service MiB", "buses behind s"),
         ours=(),
         arms=_arms(arms, 1.0 if quick else 5.0),
     )
@@ -124,6 +124,7 @@ def _measure(ours: Exchange, worker: Worker, count: int, seconds: float) -> Mapp
         "p50 ms": figures["p50 ms"],
         "p99 ms": figures["p99 ms"],
         "service MiB": ours.service_mebibytes(),
+        "buses behind s": ours.published_after_seconds(),
     }
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import jwt
 import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,6 +43,10 @@ MARKETS_TRIED_MAX = 40
 LIQUIDITY_POINTS = 100_000
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
+PUBLISHED_SECONDS = 120.0
+BEHIND_SQL = """
+SELECT count(*) FROM shards JOIN relay_cursors USING (shard_id) WHERE relay_cursors.commit_seq < shards.commit_seq
+"""
 TOKEN_SECONDS = 3_000
 ADMIN_ID = "00000004-0000-4000-8000-00000000000a"
 SERVICE_ID = "00000004-0000-4000-8000-0000000000ff"
@@ -143,6 +148,25 @@ class Exchange:
         assert self.process is not None
         resident: int = psutil.Process(self.process.pid).memory_info().rss
         return resident / 2**20
+
+    def published_after_seconds(self) -> float:
+        """Waits until both buses have everything that was committed, so that the next arm does not pay for this one.
+
+        How long that took: what the relay and the feed of the topics were behind when the load ended.
+        """
+        return asyncio.run(self._published_after_seconds())
+
+    async def _published_after_seconds(self) -> float:
+        started = time.perf_counter()
+        connection = await asyncpg.connect(self.postgres.url_for(DATABASE, "postgres"))
+        try:
+            while await connection.fetchval(BEHIND_SQL):
+                if time.perf_counter() - started > PUBLISHED_SECONDS:
+                    raise BenchError(f"the buses are still behind after {PUBLISHED_SECONDS} s")
+                await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
+        return time.perf_counter() - started
 
     async def ask(self, stub_method: Any, request: Any, user_id: str, role: str = "user") -> Any:
         """One call that must succeed."""

@@ -50,7 +50,7 @@ def section(quick: bool) -> Section:
             "Trades of one Point, the same rows, the same PostgreSQL, fsync on. Ours: over gRPC, client and service on "
             f"the same cores; {BATCHES_IN_FLIGHT} batches or {STREAMS} streams of {STREAM_WINDOW} in flight."
         ),
-        metrics=("trades/s", "p50 ms", "p99 ms", "retries", "service MiB"),
+        metrics=("trades/s", "p50 ms", "p99 ms", "retries", "service MiB", "buses behind s"),
         ours=OURS,
         arms=_arms(1.0 if quick else 5.0),
     )
@@ -74,7 +74,11 @@ def _arms(seconds: float) -> Iterator[Sequence[Arm]]:
 
 def _measure(ours: Exchange, worker: Worker, count: int, seconds: float) -> Mapping[str, float]:
     figures = uvloop.run(_load(ours, worker, count, seconds))
-    return {**figures, "service MiB": ours.service_mebibytes()}
+    return {
+        **figures,
+        "service MiB": ours.service_mebibytes(),
+        "buses behind s": ours.published_after_seconds(),
+    }
 
 
 async def _load(ours: Exchange, worker: Worker, count: int, seconds: float) -> Mapping[str, float]:

@@ -27,7 +27,7 @@ def section(quick: bool) -> Section:
     return Section(
         title="Open loop, gRPC unary",
         note="Market orders of one Point on one market, each sent when it is due; latency from then.",
-        metrics=("p99 ms", "p50 ms", "orders/s"),
+        metrics=("p99 ms", "p50 ms", "orders/s", "buses behind s"),
         ours=(),
         arms=_arms(1.0 if quick else 5.0),
     )
@@ -40,7 +40,8 @@ def _arms(seconds: float) -> Iterator[Sequence[Arm]]:
 
 
 def _measure(ours: Exchange, rate: int, seconds: float) -> Mapping[str, float]:
-    return uvloop.run(_load(ours, rate, seconds))
+    figures = uvloop.run(_load(ours, rate, seconds))
+    return {**figures, "buses behind s": ours.published_after_seconds()}
 
 
 async def _load(ours: Exchange, rate: int, seconds: float) -> Mapping[str, float]:
