@@ -1,5 +1,5 @@
 """Functions that analysts may call: those that only compute. The engine says which there are, so that one which a new
-version brings is closed until its kind is opened here.
+version brings is closed until its kind is opened here. (Functions that aggregate only compute, all but a few.)
 """
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ OPEN_BY_NAME: Final = frozenset(
 )
 """Of the kind Other."""
 
+CLOSED_BY_NAME: Final = frozenset(
+    {"formatRow", "formatRowNoNewline", "groupFormat"}  # formats that the rules do not see
+    | {"aggThrow", "flameGraph"}  # for those who develop the engine
+)
+"""Of kinds that are open."""
+
+NAMED_IN_TEXT: Final = frozenset({"arrayReduce", "arrayReduceInRanges", "initializeAggregation"})
+"""Open, but their first argument is the text of another function, which the engine evaluates: even what stands in its
+parentheses. They take a plain name with plain values."""
+
 SYNTAX: Final = frozenset({"lambda", "exists", "grouping", "untuple", "columns", "countdistinct"})
 """What the parser calls functions."""
 
@@ -63,14 +73,35 @@ class OpenFunctions:
     """Made from the rows of CATALOGUE."""
 
     def __init__(self, rows: Iterable[tuple[str, str, int, str]]) -> None:
-        catalogue = list(rows)
-        by_name = {name.lower() for name in OPEN_BY_NAME}
-        scalar = {
-            name.lower() for name, _, is_aggregate, kinds in catalogue if not is_aggregate and _is_open(kinds)
+        catalogue = [
+            (name.lower(), alias.lower(), is_aggregate, kinds) for name, alias, is_aggregate, kinds in rows
+        ]
+
+        def with_aliases(names: Iterable[str]) -> frozenset[str]:
+            lower = {name.lower() for name in names}
+            return frozenset(lower | {name for name, alias, _, _ in catalogue if alias in lower})
+
+        closed = with_aliases(CLOSED_BY_NAME)
+        of_open_kinds = {
+            name for name, _, is_aggregate, kinds in catalogue if not is_aggregate and _is_open(kinds)
         }
-        self._scalar = scalar | by_name | SYNTAX
-        self._scalar |= {name.lower() for name, alias, _, _ in catalogue if alias.lower() in self._scalar}
-        self._aggregate = {name.lower() for name, _, is_aggregate, _ in catalogue if is_aggregate}
+        self._scalar = with_aliases(of_open_kinds | OPEN_BY_NAME | SYNTAX) - closed
+        self._aggregate = {name for name, _, is_aggregate, _ in catalogue if is_aggregate} - closed
+        self._known = {name for name, _, _, _ in catalogue}
+        self._named_in_text = with_aliases(NAMED_IN_TEXT)
+
+    def is_closed(self, name: str) -> bool:
+        """Whether the engine has a function of that name that is not open, or is open to some arguments only."""
+        wanted = name.lower()
+        return self.takes_a_name(wanted) or (wanted in self._known and not self.has(wanted))
+
+    def takes_a_name(self, name: str) -> bool:
+        """Whether its first argument is the name of an aggregate function."""
+        return name.lower() in self._named_in_text
+
+    def aggregates(self, name: str) -> bool:
+        """Whether it is an open aggregate function, also with combinators."""
+        return self._is_aggregate(name.lower())
 
     def has(self, name: str) -> bool:
         """Whether it is open; of an aggregate function also with combinators, such as sumIf."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from analytics.analysts import texts
 from analytics.analysts.functions import TABLE_FUNCTIONS, OpenFunctions
 from analytics.analysts.refusals import BAD_REQUEST, DENIED, READONLY, UNKNOWN_FORMAT, Refused
 
@@ -106,6 +107,8 @@ class Rules:
             raise Refused(DENIED, f"{kind} is not open to analysts.")
         if kind == "Function":
             self._check_function(node["name"])
+            if self.functions.takes_a_name(node["name"]):
+                self._check_named(node)
         elif kind == "ColumnsApplyTransformer" and "func_name" in node:
             self._check_function(node["func_name"])
         elif kind == "TableExpression":
@@ -121,10 +124,25 @@ class Rules:
         if not self.functions.has(name) and name.lower() not in TABLE_FUNCTIONS:
             raise Refused(DENIED, f"The function {name} is not open to analysts (or there is none).")
 
+    def _check_named(self, node: Node) -> None:
+        """The engine evaluates what stands in that text, and the tree does not show it."""
+        text = _text_of(_first_argument(node))
+        named = texts.aggregate_named(text) if text is not None else None
+        if named is None or not self.functions.aggregates(named):
+            raise Refused(
+                DENIED,
+                f"{node['name']} is open to analysts with the plain name of an aggregate function, in quotes.",
+            )
+
     def _check_table_function(self, node: Node) -> None:
         function = node.get("table_function")
-        if function is not None and function["name"].lower() not in TABLE_FUNCTIONS:
+        if function is None:
+            return
+        name = function["name"].lower()
+        if name not in TABLE_FUNCTIONS:
             raise Refused(DENIED, f"The table function {function['name']} is not open to analysts.")
+        if name == "values":
+            _check_structure(_first_argument(function))
 
     def _check_table(self, node: Node) -> None:
         """Without a database it is a view, or defined by the query itself: the session's database has nothing else."""
@@ -135,8 +153,12 @@ class Rules:
             raise Refused(BAD_REQUEST, "The name of a table cannot be a parameter.")
 
     def _check_identifier(self, node: Node) -> None:
-        """It may stand for a table: `1 IN system.one`."""
+        """It may stand for a function, `arrayMap(file, names)`, or for a table, `1 IN system.one`."""
         parts = node.get("name_parts", [node["name"]])
+        if len(parts) == 1 and self.functions.is_closed(parts[0]):
+            raise Refused(
+                DENIED, f"{parts[0]} is a function that is not open to analysts; give columns another name."
+            )
         first = parts[0].lower()
         ours = first.startswith(self.tables_database.lower()) and parts[0] != self.database
         if len(parts) > 1 and (ours or first in _SYSTEM_DATABASES or first.startswith("_")):
@@ -148,6 +170,31 @@ def checked_format(name: str) -> str:
     if name and name.lower() not in FORMATS:
         raise Refused(UNKNOWN_FORMAT, f"The format {name} is unknown or not open to analysts.")
     return FORMATS.get(name.lower(), "")
+
+
+def _check_structure(first: Any) -> None:
+    """Of `values`. A structure can hold expressions that the tree does not show. Raises Refused."""
+    if first is None:
+        return
+    text = _text_of(first)
+    is_row = text is None and (first["type"] == "Literal" or first.get("name") == "tuple")
+    if not is_row and (text is None or not texts.is_plain_structure(text)):
+        raise Refused(
+            DENIED, "values is open to analysts with rows, or with columns of plain types before them."
+        )
+
+
+def _first_argument(function: Node) -> Any:
+    children = function.get("arguments", {}).get("children", ())
+    return children[0] if children else None
+
+
+def _text_of(node: Any) -> str | None:
+    """None: it is no text that stands there word for word."""
+    value = node.get("value") if isinstance(node, dict) and node["type"] == "Literal" else None
+    if not isinstance(value, dict) or value["field_type"] != "String":
+        return None
+    return str(value["value"])
 
 
 def _nodes(tree: Node) -> Iterator[Node]:
