@@ -116,8 +116,11 @@ class AnalyticsServicer(analytics_pb2_grpc.AnalyticsServiceServicer):
         return seq
 
     async def _must_be_known(self, market_id: str) -> None:
+        """Here, or in PostgreSQL: it may be so new that its first event is still on its way."""
         sql = "SELECT 1 FROM prices WHERE market_id = {market:UUID} LIMIT 1 SETTINGS final = 0"
-        if not await self._clickhouse.rows(sql, {"market": market_id}):
+        if await self._clickhouse.rows(sql, {"market": market_id}):
+            return
+        if not await self._database.has_market(market_id):
             raise ApiError(ErrorCode.MARKET_NOT_FOUND)
 
     async def _compute_leaders(self, question: tuple[pb.Metric, pb.Period]) -> pb.GetLeaderboardResponse:

@@ -1,4 +1,4 @@
-"""What analytics reads from PostgreSQL, as pm_analytics: messages that the bus has lost, how far markets are, names."""
+"""What analytics reads from PostgreSQL, as pm_analytics: messages that the bus has lost, which markets there are, names."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ class Database:
             """
         )
         return {row["market_id"]: row["seq"] for row in rows}
+
+    async def has_market(self, market_id: str) -> bool:
+        """Whether there is one that everybody may see: no DRAFT, and none that was withdrawn."""
+        found: bool = await self._pool.fetchval(
+            """
+            SELECT EXISTS (SELECT FROM markets WHERE market_id = $1 AND status <> 'DRAFT' AND reason <> 'DELETED')
+            """,
+            market_id,
+        )
+        return found
 
     async def names(self, user_ids: Sequence[str]) -> dict[str, str]:
         """What these users call themselves."""

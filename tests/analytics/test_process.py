@@ -152,6 +152,24 @@ async def test_of_two_processes_one_writes_and_the_other_takes_its_place(
         assert (await second.standing()).is_writer
 
 
+async def test_a_market_whose_first_event_is_on_its_way_has_no_candles_yet_and_a_draft_is_unknown(
+    private_folder: Path, fresh_database: Database, writer: Connection, private_nats: NatsServer
+) -> None:
+    place = Place(folder=private_folder / "clickhouse")
+    settings = settings_of(fresh_database, private_nats.url, place, COMPARE_SECONDS="3600")
+    process = Analytics(settings)
+    shard = await traffic.opened(writer)
+    async with ended(process):
+        await process.start()
+        await process.until_equal()
+        on_its_way, draft = await shard.market(), await shard.market(active=False)
+        asked = pb.ListCandlesRequest(market_id=on_its_way, interval=pb.INTERVAL_1M)
+        assert not (await process.ask("ListCandles", asked)).candles
+        with pytest.raises(ApiError) as refused:
+            await process.ask("ListCandles", pb.ListCandlesRequest(market_id=draft, interval=pb.INTERVAL_1M))
+        assert refused.value.code is ErrorCode.MARKET_NOT_FOUND
+
+
 async def test_candles_tickers_and_past_books_are_served(
     private_folder: Path,
     fresh_database: Database,

@@ -18,7 +18,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 async def _until(user: User, path: str, condition: Any) -> dict[str, Any]:
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
-            reply = await user.ask("GET", path)  # 404 until its first event is there
+            reply = await user.ask("GET", path)
             if reply.status == 200 and condition(reply.body):
                 return dict(reply.body)
             await asyncio.sleep(0.1)
@@ -27,12 +27,21 @@ async def _until(user: User, path: str, condition: Any) -> dict[str, Any]:
 async def _trades(suite: Suite) -> tuple[str, User]:
     admin, ann = await suite.admin(), await suite.user("ann")
     market_id = await open_market(admin)
+    await _is_there_at_once(suite.nobody(), market_id)
     for amount in (10, 20):
         order = {"market_id": market_id, "side": "BUY", "outcome": "YES", "type": "MARKET"}
         await ann.post("/v1/orders", {**order, "amount_micros": amount * POINT, "max_slippage_bps": 5_000})
     bid = {"market_id": market_id, "side": "BUY", "outcome": "YES", "type": "LIMIT", "price_micros": 100_000}
     await ann.post("/v1/orders", {**bid, "quantity_micros": POINT})
     return market_id, ann
+
+
+async def _is_there_at_once(one: User, market_id: str) -> None:
+    """Before analytics has heard of it."""
+    candles = await one.get(f"/v1/markets/{market_id}/candles?interval=1d")
+    assert all(candle["trades"] == 0 for candle in candles["items"])
+    ticker = await one.get(f"/v1/markets/{market_id}/ticker")
+    assert (ticker["probability_micros"], ticker["volume_24h_micros"]) == (500_000, 0)
 
 
 async def test_what_was_traded_shows_in_candles_past_books_and_the_leaderboard(
