@@ -99,7 +99,6 @@ class ClickHouse:
         self._clients: list[Client] = []
         self._lock_file: int | None = None
         self._column_types: dict[str, Sequence[Any]] = {}
-        self._unsure: set[str] = set()
 
     async def open(self) -> None:
         """Takes the embedded engine's folder. Raises FolderTaken."""
@@ -174,10 +173,20 @@ class ClickHouse:
     async def insert(self, table: str, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
         """Rows, given as columns, in one block: all of them or none, as long as they are of one partition.
 
-        When the answer is lost it may still be under way at a server: it is ended there before the writer's next read
-        or write, so what those see is final.
+        When the answer is lost it may still be under way at a server: `end_inserts` before looking what is there.
         """
         await self._do(Lane.WRITE, lambda client: self._insert(client, table, names, columns))
+
+    async def end_inserts(self) -> None:
+        """Ends what a server still inserts into this database: for this process, or for a writer that was killed."""
+        if self.place.is_embedded:
+            return  # its inserts ended with their process, or their thread
+        await self._do(
+            Lane.WRITE,
+            lambda client: client.command(
+                f"KILL QUERY WHERE startsWith(query_id, '{self._insert_prefix()}') SYNC"
+            ),
+        )
 
     async def embedded_session(self, work: Callable[[Connection], Result]) -> Result:
         """Something in an analysts' thread, on a session of the embedded engine of its own. Raises what `work` does."""
@@ -197,8 +206,7 @@ class ClickHouse:
         if table not in self._column_types:
             context = client.create_insert_context(table, column_names=list(names))
             self._column_types[table] = context.column_types
-        query_id = str(uuid.uuid4())
-        self._unsure.add(query_id)
+        query_id = f"{self._insert_prefix()}{uuid.uuid4()}"
         client.insert(
             table,
             columns,
@@ -207,13 +215,9 @@ class ClickHouse:
             column_oriented=True,
             settings={} if self.place.is_embedded else {"query_id": query_id},
         )
-        self._unsure.discard(query_id)
 
-    def _end_unsure(self, client: Client) -> None:
-        if self._unsure and not self.place.is_embedded:
-            for query_id in sorted(self._unsure):
-                client.command(f"KILL QUERY WHERE query_id = '{query_id}' SYNC")
-        self._unsure.clear()
+    def _insert_prefix(self) -> str:
+        return f"insert-{self.place.database}-"
 
     async def _do(
         self, lane: Lane, work: Callable[[Client], Result], *, database: str | None = DATABASE
@@ -224,8 +228,6 @@ class ClickHouse:
             client = self._client()
             if client.database != wanted:
                 client.database = wanted
-            if lane is Lane.WRITE:
-                self._end_unsure(client)
             return work(client)
 
         try:

@@ -24,7 +24,11 @@ class Positions:
         self._promised: dict[Topic, dict[str, int]] = {topic: {} for topic in Topic}
 
     async def load(self) -> None:
-        """Everything, from ClickHouse. Raises ClickHouseAway; then nothing is changed."""
+        """Everything, from ClickHouse. Only the writer calls it, for it ends what is still inserted there.
+
+        Raises ClickHouseAway; then nothing is changed.
+        """
+        await self._clickhouse.end_inserts()
         last: dict[Topic, dict[str, int]] = {}
         ahead: dict[str, dict[str, int]] = defaultdict(dict)
         for topic, tables in BY_TOPIC.items():

@@ -98,12 +98,11 @@ async def test_backfill_writes_what_is_missing_once_whenever_it_is_killed(
         if process.returncode is None:
             process.kill()
         await process.communicate()
-    finished = await run("backfill", settings)
+    finished = await run_alone("backfill", settings)
     assert finished.code == 0, finished.text
     assert (await run("reconcile", settings)).code == 0
     assert (await run("backfill", settings)).rows_written == 0
     await traffic.traded(shard, source, 5, market_id)
-    assert (await run("reconcile", settings)).code == 1
     more = await run("backfill", settings)
     assert more.rows_written > 0
     assert "events of 1 markets" in more.text
