@@ -1,4 +1,4 @@
-"""What analytics reads from PostgreSQL, as pm_analytics: messages that the bus has lost, the markets there are, names."""
+"""What analytics reads from PostgreSQL, as pm_analytics: messages the bus has lost, the markets there are, names."""
 
 from __future__ import annotations
 
