@@ -11,7 +11,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from analytics.analysts import access, metrics, requests, sessions
-from analytics.analysts.refusals import AWAY, CANCELLED, DENIED, INTERNAL, UNAUTHENTICATED, Refused
+from analytics.analysts.refusals import AWAY, CANCELLED, DENIED, INTERNAL, TOO_SLOW, UNAUTHENTICATED, Refused
 from analytics.analysts.rules import Rules
 from analytics.analysts.sessions import Answer, Bounds, Question
 from analytics.analysts.turns import TurnLimits, Turns
@@ -30,6 +30,9 @@ LOOK_SECONDS: Final = 0.2
 """How often we look whether whoever asked is still there,"""
 RIGHT_SECONDS: Final = 1.0
 """and may still ask."""
+TRANSFER_SECONDS: Final = 60.0
+"""A question has to be here by then, and an answer there: both are in memory until then."""
+CHUNK_BYTES: Final = 256 * 1024
 
 _TYPES: Final = (
     ("TabSeparated", "text/tab-separated-values; charset=UTF-8"),
@@ -55,11 +58,13 @@ class Endpoint:
         bounds: Bounds,
         turns: TurnLimits,
         clock: Clock,
+        transfer_seconds: float = TRANSFER_SECONDS,
     ) -> None:
         self._clickhouse = clickhouse
         self._verifier = verifier
         self._bounds = bounds
         self._turns = Turns(turns, clock)
+        self._transfer_seconds = transfer_seconds
         self._rules: Rules | None = None
         self._running: set[str] = set()
 
@@ -83,27 +88,33 @@ class Endpoint:
         app.router.add_route("POST", "/", self._handle)
         return app
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         query_id = requests.query_id(request)
         if request.method == "GET" and not request.query_string:
             return await _ping(request)
         try:
-            with metrics.PRESENT.track_inprogress():
-                answer = await self._answer(request, query_id)
+            authorization = requests.authorization(request)
+            identity = await self._identity(authorization)
+            with self._turns.present(identity.user_id), metrics.PRESENT.track_inprogress():
+                answer = await self._answer(request, query_id, authorization, identity.user_id)
+                metrics.QUERIES.labels("0").inc()
+                metrics.SECONDS.observe(answer.seconds)
+                return await _sent(request, answer, query_id, self._transfer_seconds)
         except Refused as refused:
             metrics.QUERIES.labels(str(refused.code)).inc()
             return _refusal(refused, query_id)
-        metrics.QUERIES.labels("0").inc()
-        metrics.SECONDS.observe(answer.seconds)
-        return _response(answer, query_id)
 
-    async def _answer(self, request: web.Request, query_id: str) -> Answer:
-        authorization = requests.authorization(request)
-        identity = await self._identity(authorization)
+    async def _answer(self, request: web.Request, query_id: str, authorization: str, user_id: str) -> Answer:
         assert self._rules is not None, "prepare() first"
-        question = await requests.question(request, self._rules.database)
-        log.info("analyst asks", user_id=identity.user_id, query_id=query_id, sql=question.sql[:2000])
-        async with self._turns.turn(identity.user_id):
+        try:
+            async with asyncio.timeout(self._transfer_seconds):
+                question = await requests.question(request, self._rules.database)
+        except TimeoutError:
+            raise Refused(TOO_SLOW, "The question did not come in time.") from None
+        except ConnectionError:
+            raise Refused(CANCELLED, "The client has gone.") from None
+        log.info("analyst asks", user_id=user_id, query_id=query_id, sql=question.sql[:2000])
+        async with self._turns.turn(user_id):
             return await self._run(request, authorization, question, self._rules)
 
     async def _run(
@@ -183,7 +194,28 @@ async def _ping(_: web.Request) -> web.Response:
     return web.Response(text="Ok.\n", content_type="text/html")
 
 
-def _response(answer: Answer, query_id: str) -> web.Response:
+async def _sent(
+    request: web.Request, answer: Answer, query_id: str, seconds_max: float
+) -> web.StreamResponse:
+    """Returns when the client has it, or has gone. One that reads too slowly is cut off."""
+    response = web.StreamResponse(headers=_answer_headers(answer, query_id))
+    response.content_length = len(answer.body)
+    body = memoryview(answer.body)
+    try:
+        async with asyncio.timeout(seconds_max):
+            await response.prepare(request)
+            for begin in range(0, len(body), CHUNK_BYTES):
+                await response.write(body[begin : begin + CHUNK_BYTES])
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        pass  # it has gone
+    return response
+
+
+def _answer_headers(answer: Answer, query_id: str) -> dict[str, str]:
     summary = {
         "read_rows": str(answer.read_rows),
         "read_bytes": str(answer.read_bytes),
@@ -191,7 +223,7 @@ def _response(answer: Answer, query_id: str) -> web.Response:
         "result_bytes": str(len(answer.body)),
         "elapsed_ns": str(int(answer.seconds * 1_000_000_000)),
     }
-    headers = {
+    return {
         **_headers(query_id),
         "X-ClickHouse-Format": answer.format,
         "X-ClickHouse-Timezone": "UTC",
@@ -200,7 +232,6 @@ def _response(answer: Answer, query_id: str) -> web.Response:
             (kind for prefix, kind in _TYPES if answer.format.startswith(prefix)), "application/octet-stream"
         ),
     }
-    return web.Response(body=answer.body, headers=headers)
 
 
 def _refusal(refused: Refused, query_id: str) -> web.Response:

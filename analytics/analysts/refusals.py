@@ -22,6 +22,8 @@ BAD_REQUEST: Final = 36
 AWAY: Final = 279
 INTERNAL: Final = 1002
 CANCELLED: Final = 394
+TOO_SLOW: Final = 209
+TOO_MANY_BYTES: Final = 396
 
 NAMES: Final = {
     UNAUTHENTICATED: "AUTHENTICATION_FAILED",
@@ -37,6 +39,8 @@ NAMES: Final = {
     AWAY: "ALL_CONNECTION_TRIES_FAILED",
     INTERNAL: "UNKNOWN_EXCEPTION",
     CANCELLED: "QUERY_WAS_CANCELLED",
+    TOO_SLOW: "SOCKET_TIMEOUT",
+    TOO_MANY_BYTES: "TOO_MANY_ROWS_OR_BYTES",
 }
 _STATUS: Final = {
     UNAUTHENTICATED: 401,
@@ -51,6 +55,7 @@ _STATUS: Final = {
     **dict.fromkeys((46, 47, 50, 60, 73, 81, 115), 404),  # of what is unknown
     48: 501,
     159: 408,
+    TOO_SLOW: 408,
     241: 507,
 }
 _STATUS_USUAL: Final = 400

@@ -13,7 +13,7 @@ from chdb import ChdbError
 from chdb.state.sqlitelike import Connection
 
 from analytics.analysts.functions import CATALOGUE, OpenFunctions
-from analytics.analysts.refusals import BAD_REQUEST, SYNTAX_ERROR, Refused, of_engine
+from analytics.analysts.refusals import BAD_REQUEST, SYNTAX_ERROR, TOO_MANY_BYTES, Refused, of_engine
 from analytics.analysts.rules import Rules
 
 FORMAT_USUAL: Final = "TabSeparated"
@@ -32,6 +32,7 @@ class Bounds:
     memory_max_bytes: int = 500_000_000
     result_rows_max: int = 1_000_000
     result_max_bytes: int = 100_000_000
+    """In the engine, and again as it is written: a few bytes can be many in XML."""
     read_rows_max: int = 1_000_000_000
 
     def settings(self) -> Mapping[str, int | str]:
@@ -93,6 +94,11 @@ def answer(connection: Connection, question: Question, rules: Rules, bounds: Bou
         result = connection.query(question.sql, chosen, params=dict(question.parameters))
     except (ChdbError, RuntimeError) as error:
         raise of_engine(str(error)) from None
+    if result.size() > bounds.result_max_bytes:
+        raise Refused(
+            TOO_MANY_BYTES,
+            f"The result has {result.size()} bytes in the format {chosen}, {bounds.result_max_bytes} at most are sent.",
+        )
     return Answer(
         body=result.bytes() or b"",
         format=chosen,

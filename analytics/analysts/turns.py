@@ -1,12 +1,14 @@
-"""Who may ask now: some queries run, some wait for their turn, the rest are sent away; and nobody takes it all."""
+"""Who may ask now: some queries run, some wait for their turn, some answers are on their way, the rest are sent away;
+and nobody takes it all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,9 +26,10 @@ class TurnLimits:
 
     running_max: int = 2
     waiting_max: int = 8
+    """More than run, until their answers have been sent: an answer stays in memory while it is read slowly."""
     wait_seconds: float = 10.0
     per_user_max: int = 4
-    """Running and waiting queries of one user."""
+    """Queries of one user that wait, run, or whose answer is being sent."""
     user_seconds_per_hour: float = 900.0
     """Time that one user's queries may run in an hour."""
 
@@ -42,10 +45,9 @@ class Turns:
         self._hour = 0
         self._used_seconds: defaultdict[str, float] = defaultdict(float)
 
-    @asynccontextmanager
-    async def turn(self, user_id: str) -> AsyncIterator[None]:
-        """A place for as long as the block. Raises Refused: too many, waited too long, or no time left."""
-        self._check_quota(user_id)
+    @contextmanager
+    def present(self, user_id: str) -> Iterator[None]:
+        """One of those who ask, from the question until the answer has been sent. Raises Refused: too many."""
         limits = self._limits
         if self._present.total() >= limits.running_max + limits.waiting_max:
             raise _too_many("Too many simultaneous queries.")
@@ -53,16 +55,22 @@ class Turns:
             raise _too_many(f"Too many simultaneous queries of one user: {limits.per_user_max} at most.")
         self._present[user_id] += 1
         try:
-            await self._place()
-            began = self._clock.now_micros()
-            try:
-                yield
-            finally:
-                self._places.release()
-                self._used_seconds[user_id] += max(0, self._clock.now_micros() - began) / 1_000_000
+            yield
         finally:
             self._present[user_id] -= 1
             self._present += Counter()  # forgets zeros
+
+    @asynccontextmanager
+    async def turn(self, user_id: str) -> AsyncIterator[None]:
+        """A place to run, for as long as the block. Raises Refused: waited too long, or no time left."""
+        self._check_quota(user_id)
+        await self._place()
+        began = self._clock.now_micros()
+        try:
+            yield
+        finally:
+            self._places.release()
+            self._used_seconds[user_id] += max(0, self._clock.now_micros() - began) / 1_000_000
 
     async def _place(self) -> None:
         try:

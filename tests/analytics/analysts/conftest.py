@@ -16,7 +16,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from analytics import schema
-from analytics.analysts.endpoint import Endpoint
+from analytics.analysts.endpoint import TRANSFER_SECONDS, Endpoint
 from analytics.analysts.sessions import Bounds
 from analytics.analysts.turns import TurnLimits
 from analytics.clickhouse import ClickHouse, Place, opened
@@ -94,8 +94,15 @@ def turns() -> TurnLimits:
     return TurnLimits()
 
 
+@pytest.fixture(scope="module")
+def transfer_seconds() -> float:
+    return TRANSFER_SECONDS
+
+
 @_module
-async def live(filled: Place, bounds: Bounds, turns: TurnLimits) -> AsyncIterator[Live]:
+async def live(
+    filled: Place, bounds: Bounds, turns: TurnLimits, transfer_seconds: float
+) -> AsyncIterator[Live]:
     async with AsyncExitStack() as stack:
         issuer = Issuer()
         keys = web.Application()
@@ -109,7 +116,14 @@ async def live(filled: Place, bounds: Bounds, turns: TurnLimits) -> AsyncIterato
             clock=ManualClock(NOW * 1_000_000),
         )
         stack.push_async_callback(verifier.close)
-        endpoint = Endpoint(clickhouse, verifier, bounds=bounds, turns=turns, clock=SystemClock())
+        endpoint = Endpoint(
+            clickhouse,
+            verifier,
+            bounds=bounds,
+            turns=turns,
+            clock=SystemClock(),
+            transfer_seconds=transfer_seconds,
+        )
         await endpoint.prepare()
         url = f"http://127.0.0.1:{await _served(stack, endpoint.app())}/"
         stack.push_async_callback(endpoint.close)

@@ -50,8 +50,9 @@ def turns() -> TurnLimits:
         ("SELECT repeat('x', 1000000) FROM numbers(1000)", 400, 396),
         ("SELECT repeat('x', 900000) FROM numbers(5000)", 507, 241),
         ("SELECT repeat(toString(number), 100000) FROM numbers(5000)", 507, 241),
+        ("SELECT 1 AS `" + "x" * 1000 + "` FROM numbers(2000) FORMAT Vertical", 400, 396),
     ],
-    ids=["time", "memory", "rows", "bytes", "a constant many times", "long rows"],
+    ids=["time", "memory", "rows", "bytes", "a constant many times", "long rows", "bytes as written"],
 )
 async def test_a_query_that_takes_too_much_is_ended(live: Live, sql: str, status: int, code: int) -> None:
     began = time.monotonic()
