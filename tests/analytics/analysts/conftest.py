@@ -124,11 +124,17 @@ async def live(
             clock=SystemClock(),
             transfer_seconds=transfer_seconds,
         )
-        await endpoint.prepare()
-        url = f"http://127.0.0.1:{await _served(stack, endpoint.app())}/"
-        stack.push_async_callback(endpoint.close)
+        url = await endpoint_served(stack, endpoint)
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Live(url, clickhouse, endpoint, issuer, http)
+
+
+async def endpoint_served(stack: AsyncExitStack, endpoint: Endpoint) -> str:
+    """Its address, for as long as the stack."""
+    await endpoint.prepare()
+    url = f"http://127.0.0.1:{await _served(stack, endpoint.app())}/"
+    stack.push_async_callback(endpoint.close)
+    return url
 
 
 async def _served(stack: AsyncExitStack, app: web.Application) -> int:
