@@ -19,6 +19,14 @@ from predmarket_client.shapes.admin import (
     Sweep,
     Treasury,
 )
+from predmarket_client.shapes.analytics import (
+    Calibration,
+    CalibrationBin,
+    Candle,
+    Leaderboard,
+    LeaderboardRow,
+    PastBook,
+)
 from predmarket_client.shapes.markets import (
     AdminMarket,
     BookSnapshot,
@@ -67,6 +75,9 @@ __all__ = [
     "ApiKey",
     "AuditRow",
     "BookSnapshot",
+    "Calibration",
+    "CalibrationBin",
+    "Candle",
     "Client",
     "DryRun",
     "Execution",
@@ -78,6 +89,8 @@ __all__ = [
     "Holder",
     "ImpactPoint",
     "LatestFeed",
+    "Leaderboard",
+    "LeaderboardRow",
     "LedgerRow",
     "Leg",
     "LiveBook",
@@ -98,6 +111,7 @@ __all__ = [
     "OwnPosition",
     "Page",
     "Pages",
+    "PastBook",
     "PastSettlement",
     "Payout",
     "Pool",

@@ -5,6 +5,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from predmarket_client.retries import RetryPolicy, may_repeat
 from predmarket_client.transport import HttpTransport, Reply, Request
 
 T = TypeVar("T")
-Query = Mapping[str, str | int | bool | None]
+Query = Mapping[str, str | int | bool | datetime | None]
 _PROBLEM_NAMES = frozenset({"type", "title", "status", "detail", "code", "retryable", "trace_id", "errors"})
 _RETRY_AFTER_MAX_SECONDS = 3_600.0
 
@@ -158,11 +159,18 @@ def _headers(authorization: str | None, key: str | None, content: bytes | None) 
 
 def _texts(query: Query | None) -> dict[str, str]:
     """Parameters that are None are left out."""
-    found = {}
-    for name, value in (query or {}).items():
-        if value is not None:
-            found[name] = str(value).lower() if isinstance(value, bool) else str(value)
-    return found
+    return {name: _text(value) for name, value in (query or {}).items() if value is not None}
+
+
+def _text(value: str | int | bool | datetime) -> str:
+    """Raises ValueError for a time without a time zone: nobody knows which moment that is."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time needs a time zone, such as datetime.now(UTC)")
+        return value.isoformat()
+    return str(value)
 
 
 def _decoded(reply: Reply, answer: type[T]) -> T:

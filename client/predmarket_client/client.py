@@ -9,6 +9,7 @@ import msgspec
 
 from predmarket_client.areas.accounts import Accounts, begun, refreshed
 from predmarket_client.areas.admin import Admin
+from predmarket_client.areas.analytics import Analytics
 from predmarket_client.areas.api_keys import ApiKeys
 from predmarket_client.areas.markets import Markets
 from predmarket_client.areas.orders import Orders
@@ -63,6 +64,7 @@ class Client:
         self.api_keys = ApiKeys(self._caller)
         self.sessions = Sessions(self._caller)
         self.markets = Markets(self._caller)
+        self.analytics = Analytics(self._caller)
         self.orders = Orders(self._caller)
         self.portfolio = Portfolios(self._caller)
         self.admin = Admin(self._caller)

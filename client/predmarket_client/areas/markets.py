@@ -1,10 +1,14 @@
 """What everybody may read."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from predmarket_client.caller import Caller
 from predmarket_client.paging import Page, Pages
+from predmarket_client.shapes.analytics import Candle, Interval, PastBook
 from predmarket_client.shapes.markets import (
     BookSnapshot,
     Holder,
@@ -17,6 +21,10 @@ from predmarket_client.shapes.markets import (
 )
 
 PAGE_ROWS = 100
+
+
+class _Candles(msgspec.Struct, frozen=True):
+    items: tuple[Candle, ...]
 
 
 class Markets:
@@ -61,6 +69,25 @@ class Markets:
         """The book with the pool beside it, `depth` levels a side (all without)."""
         query = {"depth": depth, "merged": "true"}
         return await self._caller.get(f"/v1/markets/{market_id}/book", MergedBook, query=query)
+
+    async def book_at(self, market_id: str, at: datetime, *, depth: int | None = None) -> PastBook:
+        """The book as it stood at a moment (with a time zone), `depth` levels a side (all without)."""
+        query = {"at": at, "depth": depth}
+        return await self._caller.get(f"/v1/markets/{market_id}/book", PastBook, query=query)
+
+    async def candles(
+        self,
+        market_id: str,
+        interval: Interval,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        intervals_max: int = 500,
+    ) -> tuple[Candle, ...]:
+        """Oldest first: those that start at or after `since` (as far back as `intervals_max` reaches) and before
+        `until` (now). Intervals in which nothing happened are left out. Times have a time zone."""
+        query = {"interval": interval, "from": since, "to": until, "limit": intervals_max}
+        return (await self._caller.get(f"/v1/markets/{market_id}/candles", _Candles, query=query)).items
 
     async def ticker(self, market_id: str) -> MarketTicker:
         """The market in figures. To follow it, use `client.stream()`."""

@@ -28,3 +28,8 @@ class Sessions:
     async def end_others(self) -> int:
         """All but the caller's own; how many they were."""
         return (await self._caller.write("DELETE", "/v1/sessions", SessionsEnded)).sessions_ended
+
+    async def end_all(self) -> int:
+        """The caller's own too; how many they were."""
+        query = {"current_too": True}
+        return (await self._caller.write("DELETE", "/v1/sessions", SessionsEnded, query=query)).sessions_ended
