@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from typing import Final
-from uuid import uuid4
 
 from aiohttp import web
 
 from analytics.analysts import access, metrics, requests, sessions
-from analytics.analysts.refusals import AWAY, CANCELLED, DENIED, INTERNAL, TOO_SLOW, UNAUTHENTICATED, Refused
+from analytics.analysts.queries import GRACE_SECONDS, Queries
+from analytics.analysts.refusals import AWAY, CANCELLED, DENIED, TOO_SLOW, UNAUTHENTICATED, Refused
 from analytics.analysts.rules import Rules
-from analytics.analysts.sessions import Answer, Bounds, Question
+from analytics.analysts.sessions import Answer, Bounds
 from analytics.analysts.turns import TurnLimits, Turns
 from analytics.clickhouse import ClickHouse
 from runtime.clock import Clock
@@ -26,10 +26,9 @@ log = get_logger(__name__)
 
 ROLES: Final = ("analyst", "admin")
 BODY_MAX_BYTES: Final = 1024 * 1024
-LOOK_SECONDS: Final = 0.2
-"""How often we look whether whoever asked is still there,"""
 RIGHT_SECONDS: Final = 1.0
-"""and may still ask."""
+"""How often we look whether whoever asked may still ask."""
+
 TRANSFER_SECONDS: Final = 60.0
 """A question has to be here by then, and an answer there: both are in memory until then."""
 CHUNK_BYTES: Final = 256 * 1024
@@ -59,14 +58,14 @@ class Endpoint:
         turns: TurnLimits,
         clock: Clock,
         transfer_seconds: float = TRANSFER_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._clickhouse = clickhouse
         self._verifier = verifier
-        self._bounds = bounds
         self._turns = Turns(turns, clock)
+        self._queries = Queries(clickhouse, bounds=bounds, turns=self._turns, grace_seconds=grace_seconds)
         self._transfer_seconds = transfer_seconds
         self._rules: Rules | None = None
-        self._running: set[str] = set()
 
     async def prepare(self) -> None:
         """Makes the views, and learns which functions there are."""
@@ -77,8 +76,7 @@ class Endpoint:
 
     async def close(self) -> None:
         """What runs is ended: its sender gets an error."""
-        for tag in tuple(self._running):
-            await self._kill(tag)
+        await self._queries.close()
 
     def app(self) -> web.Application:
         """Its routes."""
@@ -114,52 +112,23 @@ class Endpoint:
         except ConnectionError:
             raise Refused(CANCELLED, "The client has gone.") from None
         log.info("analyst asks", user_id=user_id, query_id=query_id, sql=question.sql[:2000])
-        async with self._turns.turn(user_id):
-            return await self._run(request, authorization, question, self._rules)
+        still_wanted = self._still_wanted(request, authorization)
+        return await self._queries.answer(question, self._rules, user_id=user_id, still_wanted=still_wanted)
 
-    async def _run(
-        self, request: web.Request, authorization: str, question: Question, rules: Rules
-    ) -> Answer:
-        tag = str(uuid4())
-        self._running.add(tag)
-        work = asyncio.ensure_future(
-            self._clickhouse.embedded_session(
-                lambda session: sessions.answer(session, question, rules, self._bounds, tag)
-            )
-        )
-        try:
-            await self._attend(work, request, authorization)
-            return await work
-        except Refused:
-            raise
-        except Exception as error:
-            log.error("analyst's query failed", error=f"{type(error).__name__}: {error}"[:300])
-            raise Refused(INTERNAL, "The query failed.") from None
-        finally:
-            await asyncio.shield(self._end(work, tag))
-
-    async def _attend(self, work: asyncio.Future[Answer], request: web.Request, authorization: str) -> None:
-        """Until it is done. Raises Refused when whoever asked has gone, or may not ask any more."""
+    def _still_wanted(self, request: web.Request, authorization: str) -> Callable[[], Awaitable[None]]:
+        """What raises Refused when whoever asked has gone, or may not ask any more."""
         loop = asyncio.get_running_loop()
         right_until = loop.time() + RIGHT_SECONDS
-        while not (await asyncio.wait({work}, timeout=LOOK_SECONDS))[0]:
+
+        async def check() -> None:
+            nonlocal right_until
             if request.transport is None or request.transport.is_closing():
                 raise Refused(CANCELLED, "The client has gone.")
             if loop.time() >= right_until:
                 await self._still_may(authorization)
                 right_until = loop.time() + RIGHT_SECONDS
 
-    async def _end(self, work: asyncio.Future[Answer], tag: str) -> None:
-        """Kills it until it has ended: it may not have begun when it is first tried."""
-        while not work.done():
-            await self._kill(tag)
-            await asyncio.wait({work}, timeout=LOOK_SECONDS)
-        with suppress(Exception):
-            work.exception()
-        self._running.discard(tag)
-
-    async def _kill(self, tag: str) -> None:
-        await self._clickhouse.embedded_session(lambda session: sessions.kill(session, tag))
+        return check
 
     async def _identity(self, authorization: str) -> Identity:
         """Raises Refused."""

@@ -19,3 +19,6 @@ SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 PRESENT: Final = Gauge("analytics_analysts_present", "Queries that wait or run", registry=REGISTRY)
+ENDING: Final = Gauge(
+    "analytics_analysts_ending", "Queries that are being ended, and still have their place", registry=REGISTRY
+)

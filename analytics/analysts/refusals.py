@@ -23,6 +23,7 @@ AWAY: Final = 279
 INTERNAL: Final = 1002
 CANCELLED: Final = 394
 TOO_SLOW: Final = 209
+TIMED_OUT: Final = 159
 TOO_MANY_BYTES: Final = 396
 
 NAMES: Final = {
@@ -40,6 +41,7 @@ NAMES: Final = {
     INTERNAL: "UNKNOWN_EXCEPTION",
     CANCELLED: "QUERY_WAS_CANCELLED",
     TOO_SLOW: "SOCKET_TIMEOUT",
+    TIMED_OUT: "TIMEOUT_EXCEEDED",
     TOO_MANY_BYTES: "TOO_MANY_ROWS_OR_BYTES",
 }
 _STATUS: Final = {
@@ -54,7 +56,7 @@ _STATUS: Final = {
     CANCELLED: 499,
     **dict.fromkeys((46, 47, 50, 60, 73, 81, 115), 404),  # of what is unknown
     48: 501,
-    159: 408,
+    TIMED_OUT: 408,
     TOO_SLOW: 408,
     241: 507,
 }

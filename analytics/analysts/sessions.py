@@ -48,6 +48,9 @@ class Bounds:
             "max_threads": 1,
             "max_parser_depth": NESTING_MAX,
             "max_ast_depth": 500,
+            # Making automata of many patterns is one long step that nothing ends.
+            "max_hyperscan_regexp_length": 1_000,
+            "max_hyperscan_regexp_total_length": 10_000,
             "os_thread_priority": PRIORITY,
             "do_not_merge_across_partitions_select_final": 1,
             "implicit_select": 0,

@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,17 +60,18 @@ class Turns:
             self._present[user_id] -= 1
             self._present += Counter()  # forgets zeros
 
-    @asynccontextmanager
-    async def turn(self, user_id: str) -> AsyncIterator[None]:
-        """A place to run, for as long as the block. Raises Refused: waited too long, or no time left."""
+    async def turn(self, user_id: str) -> Callable[[], None]:
+        """A place to run; what it returns is to be called once, to give the place back. Raises Refused: waited too
+        long, or no time left."""
         self._check_quota(user_id)
         await self._place()
         began = self._clock.now_micros()
-        try:
-            yield
-        finally:
+
+        def end() -> None:
             self._places.release()
             self._used_seconds[user_id] += max(0, self._clock.now_micros() - began) / 1_000_000
+
+        return end
 
     async def _place(self) -> None:
         try:

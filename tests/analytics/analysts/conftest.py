@@ -17,6 +17,7 @@ from aiohttp import web
 
 from analytics import schema
 from analytics.analysts.endpoint import TRANSFER_SECONDS, Endpoint
+from analytics.analysts.queries import GRACE_SECONDS
 from analytics.analysts.sessions import Bounds
 from analytics.analysts.turns import TurnLimits
 from analytics.clickhouse import ClickHouse, Place, opened
@@ -99,9 +100,14 @@ def transfer_seconds() -> float:
     return TRANSFER_SECONDS
 
 
+@pytest.fixture(scope="module")
+def grace_seconds() -> float:
+    return GRACE_SECONDS
+
+
 @_module
 async def live(
-    filled: Place, bounds: Bounds, turns: TurnLimits, transfer_seconds: float
+    filled: Place, bounds: Bounds, turns: TurnLimits, transfer_seconds: float, grace_seconds: float
 ) -> AsyncIterator[Live]:
     async with AsyncExitStack() as stack:
         issuer = Issuer()
@@ -123,6 +129,7 @@ async def live(
             turns=turns,
             clock=SystemClock(),
             transfer_seconds=transfer_seconds,
+            grace_seconds=grace_seconds,
         )
         url = await endpoint_served(stack, endpoint)
         http = await stack.enter_async_context(aiohttp.ClientSession())
