@@ -2,6 +2,8 @@
 clients: what is no request, and what a handler lets through, is answered with a problem document too.
 """
 
+import asyncio
+
 import orjson
 from aiohttp import web
 
@@ -19,7 +21,10 @@ HEADERS_MAX_BYTES = 16 * 1024
 
 
 class HttpServer:
-    """`port` 0 takes a free one, which `port` then tells. Body limits are the application's."""
+    """`port` 0 takes a free one, which `port` then tells. Body limits are the application's.
+
+    `connections_max`: one more is closed at once. None: as many as the process may have files.
+    """
 
     def __init__(
         self,
@@ -29,6 +34,7 @@ class HttpServer:
         port: int,
         grace_seconds: float = 5.0,
         idle_seconds: float = IDLE_SECONDS,
+        connections_max: int | None = None,
     ) -> None:
         self.port = port or free_port(host)
         self._host = host
@@ -43,6 +49,7 @@ class HttpServer:
             max_line_size=HEADERS_MAX_BYTES,
             shutdown_timeout=grace_seconds,
         )
+        self._runner.connections_max = connections_max
 
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
@@ -82,7 +89,14 @@ class _Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """Makes our kind of connection."""
+    """Makes our kind of connection, up to a number."""
+
+    connections_max: int | None = None
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self.connections_max is not None and len(self.connections) > self.connections_max:
+            transport.abort()
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -91,7 +105,11 @@ class _Server(web.Server):
 class _Runner(web.AppRunner):
     """aiohttp has no setting for the class of its server."""
 
+    connections_max: int | None = None
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         server.__class__ = _Server
+        assert isinstance(server, _Server)
+        server.connections_max = self.connections_max
         return server

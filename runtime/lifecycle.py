@@ -105,10 +105,18 @@ class Process:
         return server
 
     async def serve_http(
-        self, app: web.Application, *, host: str, port: int, grace_seconds: float = 5.0
+        self,
+        app: web.Application,
+        *,
+        host: str,
+        port: int,
+        grace_seconds: float = 5.0,
+        connections_max: int | None = None,
     ) -> HttpServer:
         """Start an HTTP server for an aiohttp application."""
-        server = HttpServer(app, host=host, port=port, grace_seconds=grace_seconds)
+        server = HttpServer(
+            app, host=host, port=port, grace_seconds=grace_seconds, connections_max=connections_max
+        )
         await server.start()
         self._stack.push_async_callback(server.stop)
         return server

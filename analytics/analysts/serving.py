@@ -23,7 +23,12 @@ async def serve_analysts(process: Process, settings: AnalystsSettings, clickhous
         clock=process.clock,
     )
     await endpoint.prepare()
-    server = await process.serve_http(endpoint.app(), host=settings.http_host, port=settings.http_port)
+    server = await process.serve_http(
+        endpoint.app(),
+        host=settings.http_host,
+        port=settings.http_port,
+        connections_max=settings.analysts_connections_max,
+    )
     # Stops first: what runs is ended, so that nobody waits for it.
     process.on_stop(endpoint.close)
     log.info("analysts may ask", address=f"http://{settings.http_host}:{server.port}")

@@ -21,7 +21,8 @@ NESTING_MAX: Final = 120
 """Of a query's syntax, so that neither parser nor JSON reader go too deep."""
 
 PRIORITY: Final = 15
-"""As `nice`: what ingest and the services need comes first."""
+"""As `nice`: what ingest and the services need comes first. The engine does this only where it may also undo it
+(CAP_SYS_NICE); elsewhere one thread a query and two queries at once are all that keeps them apart."""
 
 
 @dataclass(frozen=True, slots=True)

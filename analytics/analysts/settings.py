@@ -24,6 +24,8 @@ class AnalystsSettings(BaseSettings):
     analysts_waiting_max: int = Field(default=8, ge=0)
     """Beyond them a query is answered with 503 and Retry-After."""
     analysts_wait_seconds: float = Field(default=10.0, gt=0)
+    analysts_connections_max: int = Field(default=200, ge=1)
+    """Open ones, asking or not; one more is closed at once, so that files are left for the engine."""
     analysts_per_user_max: int = Field(default=4, ge=1)
     analysts_user_seconds_per_hour: float = Field(default=900.0, gt=0)
     """Time that one user's queries may run; beyond it 429 until the next hour."""

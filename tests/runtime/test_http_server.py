@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -48,6 +49,31 @@ async def test_a_connection_without_a_whole_request_is_closed(
     async with asyncio.timeout(10 * IDLE_SECONDS):
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_connection_beyond_the_limit_is_closed_and_those_before_stay() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    server = HttpServer(app, host="127.0.0.1", port=0, connections_max=2)
+    await server.start()
+    first, second, third = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+    async with asyncio.timeout(20):
+        with suppress(ConnectionResetError):
+            assert await third[0].read() == b""
+        for reader, writer in (first, second):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        first[1].close()
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            with suppress(ConnectionResetError, asyncio.IncompleteReadError):
+                assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+                break
+    await server.stop()
 
 
 LONG = b"a" * (HEADERS_MAX_BYTES + 1)
