@@ -91,11 +91,12 @@ _OWN_QUERY: Final = frozenset(
 )
 """Codes whose text is about the query: syntax, names, types, values, limits. Of any other only the code is told."""
 
-_TEXT: Final = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
-_NESTED: Final = re.compile(r"^(?:Code: \d+\. DB::Exception: )+")
-_TAIL: Final = re.compile(r"\s*\(([A-Z][A-Z0-9_]*)\)\s*$")
-_TAILS: Final = re.compile(r"(?:\s*\([A-Z][A-Z0-9_]+\)|\s*\(version [^)]*\)\.?)+\s*$")
-_OUR_PARSING: Final = re.compile(r": In scope SELECT parseQueryToJSON\(.*", re.DOTALL)
+_BEGIN: Final = re.compile(r"Code: (\d+)\. DB::Exception: ")
+_END: Final = re.compile(r"\(([A-Z][A-Z0-9_]+)\)$|\(version [^()]{1,80}\)\.?$")
+"""What the engine puts behind its words: the name of the code, its version. Several may stand there."""
+
+_ENDS_MAX: Final = 10
+_OUR_PARSING: Final = ": In scope SELECT parseQueryToJSON("
 _PATH: Final = re.compile(r"(?<![\w/])/(?:[\w.+@-]+/)+[\w.+@-]*")
 TEXT_MAX: Final = 4_000
 
@@ -121,13 +122,27 @@ class Refused(Exception):
 
 def of_engine(error: str) -> Refused:
     """What the engine said, as far as it may be told."""
-    found = _TEXT.search(error)
+    found = _BEGIN.search(error)
     if found is None:
         return Refused(INTERNAL, "The query failed.")
-    code, text = int(found[1]), _NESTED.sub("", found[2])
-    tail = _TAIL.search(text)
-    name = tail[1] if tail else ""
+    code, text = int(found[1]), error[found.end() :]
+    while nested := _BEGIN.match(text):
+        text = text[nested.end() :]
+    text, name = _without_ends(text)
     if code not in _OWN_QUERY:
         return Refused(code, "The query failed.", name)
-    text = _PATH.sub("...", _OUR_PARSING.sub("", _TAILS.sub("", text)))
-    return Refused(code, text[:TEXT_MAX], name)
+    # The text can hold a whole query. It is cut before patterns look at it: some take the square of its length.
+    text = text.partition(_OUR_PARSING)[0][:TEXT_MAX]
+    return Refused(code, _PATH.sub("...", text), name)
+
+
+def _without_ends(text: str) -> tuple[str, str]:
+    """The engine's words, and the name of the code ("": none)."""
+    name = ""
+    for _ in range(_ENDS_MAX):
+        text = text.rstrip()
+        end = _END.search(text[-200:])
+        if end is None:
+            break
+        text, name = text[: -len(end[0])], name or end[1] or ""
+    return text, name

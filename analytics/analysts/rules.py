@@ -57,6 +57,9 @@ _NODES: Final = frozenset(
     | {"WindowListElement"}
 )
 _SYSTEM_DATABASES: Final = frozenset({"system", "information_schema", "default"})
+_SIMPLE_MAX: Final = 1_000
+"""None of the simple ones is longer, and looking takes the square of the length."""
+
 _FORMAT: Final = r"(?:\s+FORMAT\s+(?P<format>\w+))?\s*;?\s*"
 _HANDSHAKE: Final = re.compile(
     r"\s*SELECT name, value, readonly FROM system\.settings LIMIT 10000" + _FORMAT, re.IGNORECASE
@@ -80,6 +83,8 @@ class Rules:
     def simple_format(self, sql: str) -> str | None:
         """The format a statement names ("": none) that is open although it is no SELECT: SHOW TABLES, DESCRIBE of a
         view, and the question clickhouse-connect begins with, word for word. None: it is none of these."""
+        if len(sql) > _SIMPLE_MAX:
+            return None
         if found := _HANDSHAKE.fullmatch(sql):
             return checked_format(found["format"] or "")
         if (found := _SHOW.fullmatch(sql)) and found["database"] in (None, self.database):
