@@ -18,6 +18,8 @@ SHARDS ?= 0
 SEED ?= 1
 COUNT ?= 1000000
 KILLS ?= 200
+TRADES ?= 1000000
+RATE ?= 100
 EXAMPLES ?= 200
 TESTS ?= tests
 # Test processes side by side. Most tests wait for servers, so one more than there are cores keeps those busy.
@@ -26,10 +28,10 @@ ARGS ?=
 # Outside the data folder, which `make reset` deletes.
 EXPORT ?= export
 
-.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify reconcile rebuild-analytics export fuzz test simulate soak-kill soak-sockets quotes hostile limits side-by-side check format docs bench clean
+.PHONY: help setup proto run status logs stop reset topics rebuild-buses verify reconcile rebuild-analytics export fuzz test simulate soak-kill soak-sockets soak-analytics soak-clickhouse quotes hostile limits side-by-side check format docs bench clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Options of run: PORT=8080 DATA=.data SCALE="ws_service=2 order_service=2" DEMO=0 TRADERS=5 KAFKA=1 SHARDS=4'
 	@echo '  Option of setup: PYTHON3=/usr/bin/python3, the interpreter that .venv is made with (make clean first)'
@@ -104,6 +106,12 @@ soak-kill: setup ## Kill order_service at random under load, checking after each
 
 soak-sockets: setup ## Watch the memory of 2,000 sockets for five minutes, a tenth of which never read
 	@$(PYTHON) -m bench.socket_soak $(ARGS)
+
+soak-analytics: setup ## Copy a log of trades to ClickHouse through kills and restarts, then compare all (TRADES=1000000 KILLS=50 SEED=1)
+	@$(PYTHON) -m tests.analytics_soak copy --trades "$(TRADES)" --kills "$(if $(filter command line,$(origin KILLS)),$(KILLS),50)" --seed "$(SEED)"
+
+soak-clickhouse: setup ## Take ClickHouse away under load, and see who notices (SECONDS=120 RATE=100)
+	@$(PYTHON) -m tests.analytics_soak away --seconds "$(if $(filter command line,$(origin SECONDS)),$(SECONDS),120)" --rate "$(RATE)"
 
 quotes: setup ## Quote random orders, place them, and compare to the micro (COUNT=10000 SEED=1)
 	@QUOTES_COUNT="$(if $(filter command line,$(origin COUNT)),$(COUNT),10000)" QUOTES_SEED="$(SEED)" \

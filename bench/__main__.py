@@ -9,6 +9,8 @@ from collections.abc import Callable
 from rich.console import Console
 
 from bench import (
+    candles,
+    copying,
     durable_orders,
     engines,
     fan_out,
@@ -39,6 +41,8 @@ SECTIONS: dict[str, Callable[[bool], Section]] = {
     "restart": large_markets.restart_section,
     "settlement": large_markets.settlement_section,
     "quotes": quotes.section,
+    "copying": copying.section,
+    "candles": candles.section,
     "memory": rest.memory_section,
     "optimistic": optimistic.section,
 }

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -29,7 +26,6 @@ from bench.report import BenchError
 from engine.commands import TREASURY_ID
 from engine.units import MICROS
 from launcher.embedded import NatsServer, PostgresServer
-from launcher.embedded.process import die_with_parent
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError
 from runtime.grpc_client import call, open_channel
@@ -42,7 +38,6 @@ TREASURY_POINTS = 100_000_000
 MARKETS_TRIED_MAX = 40
 LIQUIDITY_POINTS = 100_000
 READY_SECONDS = 30.0
-STOP_SECONDS = 15.0
 PUBLISHED_SECONDS = 120.0
 BEHIND_SQL = """
 SELECT count(*) FROM shards JOIN relay_cursors USING (shard_id) WHERE relay_cursors.commit_seq < shards.commit_seq
@@ -109,8 +104,7 @@ class Exchange:
 
     def start(self) -> None:
         """Start order_service; returns at once."""
-        environment = {
-            **os.environ,
+        settings = {
             "DATABASE_URL": self.postgres.url_for(DATABASE, "pm_order"),
             "NATS_URL": self.nats.url,
             "JWKS_URL": self.issuer.url,
@@ -119,29 +113,13 @@ class Exchange:
             "GRPC_PORT": str(self.grpc_port),
             "OPS_PORT": str(free_port()),
             "INSTANCE": "order_service-1",
-            "LOG_LEVEL": "WARNING",
         }
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "order_service"],
-                env=environment,
-                cwd=Path(__file__).parents[1],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent(signal.SIGKILL),
-            )
+        self.process = servers.start_service("order_service", settings, self.log_path)
 
     def stop(self) -> None:
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
+        if self.process is not None:
+            servers.stop_service(self.process)
+            self.process = None
 
     def service_mebibytes(self) -> float:
         """Resident memory of order_service."""

@@ -61,7 +61,7 @@ def _arms(seconds: float) -> Iterator[Sequence[Arm]]:
     with exchange.running() as ours:
         servers.make_database(ours.postgres, "rival")
         with optimistic.arms(ours.postgres.url_for("rival", "postgres"), seconds) as rivals:
-            workers: list[tuple[Worker, int]] = [(_batches, BATCHES_IN_FLIGHT), (_stream, STREAMS)]
+            workers: list[tuple[Worker, int]] = [(trade_in_batches, BATCHES_IN_FLIGHT), (_stream, STREAMS)]
             workers += [(_unary, count) for count in UNARY_IN_FLIGHT]
             yield [
                 *(
@@ -162,9 +162,10 @@ async def place_one(
     _check(answer.order)
 
 
-async def _batches(
+async def trade_in_batches(
     ours: Exchange, stub: order_pb2_grpc.OrderServiceStub, number: int, tally: Tally, end: float
 ) -> None:
+    """A hundred orders in a call, one call after the other, on the hot market."""
     callers = _callers(ours, number)
     while time.perf_counter() < end:
         caller, metadata = next(callers)

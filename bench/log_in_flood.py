@@ -21,8 +21,8 @@ from statistics import quantiles
 
 import uvloop
 
-from bench import exchange, open_loop
-from bench.exchange import DATABASE, READY_SECONDS, STOP_SECONDS, Exchange
+from bench import exchange, open_loop, servers
+from bench.exchange import DATABASE, READY_SECONDS, Exchange
 from bench.optimistic import Tally
 from bench.report import Arm, BenchError, Section, together
 from launcher.embedded.process import die_with_parent
@@ -167,7 +167,7 @@ async def _register(address: str) -> None:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(STOP_SECONDS)
+        process.wait(servers.STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

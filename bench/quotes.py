@@ -6,29 +6,24 @@ The rival is the dry run of order_service, which asks the single writer itself.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
 import uvloop
 
-from bench import exchange
-from bench.exchange import DATABASE, STOP_SECONDS, Exchange
+from bench import exchange, servers
+from bench.exchange import DATABASE, Exchange
 from bench.large_markets import ORDERS, ORDERS_QUICK, seed_orders
 from bench.optimistic import Tally
 from bench.report import Arm, BenchError, Section, together
 from engine.units import MAKERS_MAX, MICROS
-from launcher.embedded.process import die_with_parent
 from predmarket.common.v1 import common_pb2
 from predmarket.market.v1 import market_pb2, market_pb2_grpc
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
@@ -55,31 +50,19 @@ class Reader:
         return f"127.0.0.1:{self.grpc_port}"
 
     def start(self) -> None:
-        environment = {
-            **os.environ,
+        settings = {
             "DATABASE_URL": self.ours.postgres.url_for(DATABASE, "pm_market"),
             "NATS_URL": self.ours.nats.url,
             "JWKS_URL": self.ours.issuer.url,
             "GRPC_PORT": str(self.grpc_port),
             "OPS_PORT": str(free_port()),
             "INSTANCE": "market_service-1",
-            "LOG_LEVEL": "WARNING",
         }
-        with self.ours.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "market_service"],
-                env=environment,
-                cwd=Path(__file__).parents[1],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent(signal.SIGKILL),
-            )
+        self.process = servers.start_service("market_service", settings, self.ours.log_path)
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(STOP_SECONDS)
+            servers.stop_service(self.process)
             self.process = None
 
     def mebibytes(self) -> float:

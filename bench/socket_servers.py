@@ -22,7 +22,7 @@ import psutil
 from nats.aio.client import Client as Bus
 
 from bench import servers
-from bench.exchange import STOP_SECONDS, Issuer
+from bench.exchange import Issuer
 from bench.report import BenchError
 from launcher.embedded.process import die_with_parent
 from runtime.ports import free_port
@@ -174,7 +174,7 @@ def child(stack: ExitStack, module: Sequence[str], environment: Mapping[str, str
     def end() -> None:
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(servers.STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

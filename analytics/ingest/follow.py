@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ OpenReader = Callable[[Topic], AbstractAsyncContextManager[TopicReader]]
 BATCH_MAX: Final = 5_000
 WAIT_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.5
+ATTEMPTS_PER_WARNING: Final = 60
 WRITER_LOCK: Final = 7305202
 """Advisory lock in PostgreSQL of the one process that writes."""
 
@@ -120,13 +122,7 @@ class Follower:
     async def _write(self, topic: Topic, reader: TopicReader, batch: Batch) -> None:
         """Until it is written, however long that takes: the batch is kept, and nothing more is read meanwhile."""
         messages = _read(topic, batch)
-        while True:
-            try:
-                await self._writer.take(topic, messages)
-                break
-            except AWAY as error:
-                log.warning("cannot write yet", topic=topic, error=f"{type(error).__name__}: {error}"[:300])
-                await asyncio.sleep(RETRY_SECONDS)
+        await _until_done(lambda: self._writer.take(topic, messages), f"write {topic}")
         if messages:
             newest = from_rfc3339(messages[-1].content["time"])
             LAG_SECONDS.labels(topic).observe(max(0, self._clock.now_micros() - newest) / 1_000_000)
@@ -137,20 +133,24 @@ class Follower:
             log.warning("not committed", topic=topic, error=type(error).__name__)
 
     async def _compare(self) -> None:
-        await self._until_written(self._catch_up.all)
+        await _until_done(self._catch_up.all, "compare")
         self._has_caught_up = True
         while True:
             await asyncio.sleep(self._compare_seconds)
-            if fetched := await self._until_written(self._catch_up.stuck):
+            if fetched := await _until_done(self._catch_up.stuck, "compare"):
                 log.warning("the bus had lost events", rows=fetched)
 
-    async def _until_written(self, work: Callable[[], Awaitable[int]]) -> int:
-        while True:
-            try:
-                return await work()
-            except AWAY as error:
-                log.warning("cannot compare yet", error=f"{type(error).__name__}: {error}"[:300])
-                await asyncio.sleep(RETRY_SECONDS)
+
+async def _until_done(work: Callable[[], Awaitable[int]], what: str) -> int:
+    """Again and again while ClickHouse or PostgreSQL is away; an outage is told now and then, not each time."""
+    for attempt in itertools.count():
+        try:
+            return await work()
+        except AWAY as error:
+            if attempt % ATTEMPTS_PER_WARNING == 0:
+                log.warning("not done yet", work=what, error=f"{type(error).__name__}: {error}"[:300])
+            await asyncio.sleep(RETRY_SECONDS)
+    raise AssertionError("it tries for ever")
 
 
 def _read(topic: Topic, batch: Batch) -> Sequence[Message]:

@@ -19,8 +19,9 @@ Fetch = Callable[[str, Collection[Topic], int, int], AsyncIterator[Sequence[tupl
 Progress = Callable[[int], None]
 """Told how many events more are read."""
 
-ROWS_MAX: Final = 200_000
-"""Rows of a table in one insert at most, give or take an event; below what ClickHouse makes one block of."""
+ROWS_MAX: Final = 20_000
+"""Rows of a table in one insert at most, give or take an event: some seconds of work, so that catching up gets ahead
+even when it is often cut off; and fewer than ClickHouse makes one block of."""
 
 MONTH_CHARACTERS: Final = 7
 

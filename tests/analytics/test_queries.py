@@ -14,6 +14,7 @@ from predmarket.analytics.v1 import analytics_pb2 as pb
 from runtime.clock import from_rfc3339
 from runtime.topics import Topic
 from tests.analytics import traffic
+from tests.analytics.by_hand import candles_of
 from tests.analytics.world import World
 from tests.db_service.shard import connect
 
@@ -23,55 +24,14 @@ async def test_candles_are_those_of_the_events(world: World, interval: pb.Interv
     step = candles.STEP_MICROS[interval]
     whole = candles.Span(step, 0, world.now + 1)
     found = await candles.candles(world.clickhouse, world.open_market, whole)
-    expected = naive_candles(world, step)
-    assert found == expected
+    prices, fills = (
+        [message.content for message in world.of(topic, world.open_market)]
+        for topic in (Topic.PRICE_UPDATES, Topic.FILLS)
+    )
+    assert found == candles_of(prices, fills, step)
     later = found[len(found) // 2 :]
     part = candles.Span(step, later[0].start, world.now + 1)
     assert await candles.candles(world.clickhouse, world.open_market, part) == later
-
-
-def naive_candles(world: World, step: int) -> list[pb.Candle]:
-    """One by one, as the definition says."""
-    made: dict[int, pb.Candle] = {}
-    in_force = {"probability_micros": 0, "best_bid_micros": 0, "best_ask_micros": 0}
-    for message in world.of(Topic.PRICE_UPDATES, world.open_market):
-        start = from_rfc3339(message.content["time"]) // step * step
-        if start not in made:
-            made[start] = pb.Candle(start=start)
-            for name, ohlc in _figures(made[start]).items():
-                _move(ohlc, in_force[name])
-        for name, ohlc in _figures(made[start]).items():
-            in_force[name] = message.content[name] or 0
-            _move(ohlc, in_force[name])
-    for message in world.of(Topic.FILLS, world.open_market):
-        candle = made[from_rfc3339(message.content["time"]) // step * step]
-        for trade in message.content["trades"]:
-            is_up = (trade["taker_side"], trade["outcome"]) in (("BUY", "YES"), ("SELL", "NO"))
-            quantity = trade["quantity_micros"]
-            candle.trades += 1
-            candle.volume_book_micros += quantity if trade["venue"] == "BOOK" else 0
-            candle.volume_pool_micros += quantity if trade["venue"] == "POOL" else 0
-            candle.volume_up_micros += quantity if is_up else 0
-            candle.volume_down_micros += 0 if is_up else quantity
-    return list(made.values())
-
-
-def _figures(candle: pb.Candle) -> dict[str, pb.Ohlc]:
-    return {
-        "probability_micros": candle.price,
-        "best_bid_micros": candle.bid,
-        "best_ask_micros": candle.ask,
-    }
-
-
-def _move(ohlc: pb.Ohlc, value: int) -> None:
-    ohlc.SetInParent()
-    if not value:
-        return
-    ohlc.open_micros = ohlc.open_micros or value
-    ohlc.high_micros = max(ohlc.high_micros, value)
-    ohlc.low_micros = min(ohlc.low_micros or value, value)
-    ohlc.close_micros = value
 
 
 async def test_the_book_at_a_hundred_past_moments_is_the_one_folded_from_postgres(
