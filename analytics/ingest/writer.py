@@ -144,7 +144,10 @@ class Writer:
                 FETCHED.labels(topic).inc()
                 parts.append(message)
                 if message.part == message.parts:
-                    if message.seq > blocks.last(topic, market_id):
+                    last = blocks.last(topic, market_id)
+                    if parts[0].prev_seq > last:  # this topic is further behind than where we began
+                        await self._fill(blocks, [topic], market_id, last, parts[0].prev_seq)
+                    if message.seq > last:
                         await blocks.add(topic, parts)
                     parts = []
             done(some[-1][1].seq - after_seq if some else 0)
@@ -191,8 +194,11 @@ class Blocks:
         return self._writer.last(topic, market_id)
 
     async def add(self, topic: Topic, parts: Sequence[Message]) -> None:
-        """One event, which follows the market's last."""
+        """One event, which follows the market's last of the topic."""
         first = parts[0]
+        assert first.prev_seq <= self.last(topic, first.market_id) < first.seq, (
+            "none is left out, none comes twice"
+        )
         month = first.content["time"][:MONTH_CHARACTERS]
         block = self._open.get(topic)
         if block is not None and (block.month != month or block.is_full):
