@@ -13,8 +13,12 @@ from typing import Any
 
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
 from runtime.errors import ApiError, ErrorCode, NoAnswer
+from runtime.logs import get_logger
 from runtime.order_shards import OrderShards, is_repeatable
 from runtime.surprises import as_api_error
+from runtime.tracing import begin_joint_work, current_trace_id
+
+log = get_logger(__name__)
 
 ORDERS = order_pb2_grpc.OrderServiceStub
 IN_FLIGHT_MAX = 2
@@ -107,6 +111,7 @@ class OrderGatherer:
             self._done(lane, [item])
 
     async def _together(self, lane: _Lane, items: list[_Waiting]) -> None:
+        span = begin_joint_work("orders together", [item.context for item in items])
         try:
             for item, result in zip(items, await self._submit(items), strict=True):
                 if not item.answer.done():
@@ -121,6 +126,7 @@ class OrderGatherer:
                 else:
                     _fail(item, refusal)
         finally:
+            span.end()
             self._done(lane, items)
 
     def _done(self, lane: _Lane, items: list[_Waiting]) -> None:
@@ -164,4 +170,6 @@ def _fail(item: _Waiting, error: ApiError) -> None:
     if error.code in ALONE_AGAIN:
         item.answer.set_result(None)
     else:
+        if error.code == ErrorCode.INTERNAL:  # order_service told it under our ids; the caller knows its own
+            item.context.run(log.error, "an order failed", sent_with_trace_id=current_trace_id())
         item.answer.set_exception(ApiError(error.code, error.message, fields=error.fields, **error.details))
