@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from aiohttp import web
 
@@ -32,6 +33,7 @@ RETRY_SECONDS = 1.0
 
 async def serve(process: Process, settings: AnalyticsSettings) -> None:
     """Starts everything; returns when the process can answer, which may be before it has caught up."""
+    os.nice(settings.niceness)  # before there are threads: they inherit it
     database_url = settings.database_url.get_secret_value()
     pool = await process.enter(postgres.open_pool(database_url, name=process.instance))
     clickhouse = await process.enter(opened(settings.place(), analysts=settings.analysts_running_max + 1))

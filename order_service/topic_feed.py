@@ -30,6 +30,10 @@ EVENTS_PER_PASS: Final = 50
 EVENTS_PER_TURN: Final = 10
 """So many are built at once (a millisecond); then everything else in the process gets a turn."""
 
+GATHER_SECONDS: Final = 0.1
+"""After a pass that was not full, more is waited for so long: whoever reads the topics bears that delay, and a message
+in company costs trading a third of one alone."""
+
 SHARE: Final = 0.3
 """Of a busy process' time that building may take: a feed may fall behind, trading may not."""
 
@@ -85,6 +89,8 @@ class TopicFeed:
             if checkpoints:
                 await reading.save_checkpoints(self._pool, checkpoints)
             await self._queue.done(events)
+            if len(events) < EVENTS_PER_PASS:
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _build(self, events: Sequence[Event]) -> tuple[list[TopicMessage], list[Checkpoint]]:
         """In turns with whatever else the process does."""

@@ -13,6 +13,7 @@ SLOW_HASHING = {
     "argon2_memory_kib": 65_536,
     "hashing_workers": 1,
     "hashing_queue_max": 2,
+    "hashing_queue_seconds": 60,
 }
 
 

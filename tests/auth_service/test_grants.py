@@ -117,7 +117,7 @@ async def test_a_grant_of_nothing_is_not_asked_for(start_auth: StartAuth, points
 
 async def test_two_processes_share_the_work(start_auth: StartAuth, points: Points, rows: Any) -> None:
     points.refuse_with = ErrorCode.UNAVAILABLE
-    auth = await start_auth(grant_wait_seconds=0.01, hashing_queue_max=100)
+    auth = await start_auth(grant_wait_seconds=0.01, hashing_queue_max=100, hashing_queue_seconds=60)
     await start_auth()
     await asyncio.gather(*(auth.register(f"u{number}@example.org") for number in range(30)))
     points.refuse_with = None

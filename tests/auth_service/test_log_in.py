@@ -128,7 +128,11 @@ async def test_changed_parameters_rehash_the_password_at_its_next_log_in(auth: A
 
 async def test_a_flood_is_refused_at_once_and_leaves_other_calls_alone(start_auth: StartAuth) -> None:
     auth = await start_auth(
-        argon2_time_cost=4, argon2_memory_kib=65_536, hashing_workers=1, hashing_queue_max=3
+        argon2_time_cost=4,
+        argon2_memory_kib=65_536,
+        hashing_workers=1,
+        hashing_queue_max=3,
+        hashing_queue_seconds=60,  # however slow a hash is here, the queue may be full
     )
     token = (await auth.register("ada@example.org")).tokens.access_token
     await auth.ask("GetMe", auth_pb2.GetMeRequest(), token=token)

@@ -117,7 +117,7 @@ async def test_a_mailed_token_resets_the_password_once_and_ends_every_session(au
 
 
 async def test_of_many_resets_with_one_token_one_wins(start_auth: StartAuth) -> None:
-    auth = await start_auth(hashing_queue_max=100)
+    auth = await start_auth(hashing_queue_max=100, hashing_queue_seconds=60)
     await auth.register()
     token = await forgotten(auth)
     outcomes = await asyncio.gather(

@@ -45,7 +45,10 @@ async def test_registration_keys_belong_to_the_address(auth: Auth) -> None:
 async def test_many_registrations_at_once_with_one_key_make_one_account(
     start_auth: StartAuth, rows: Any
 ) -> None:
-    one, two = await start_auth(hashing_queue_max=100), await start_auth(hashing_queue_max=100)
+    one, two = (
+        await start_auth(hashing_queue_max=100, hashing_queue_seconds=60),
+        await start_auth(hashing_queue_max=100, hashing_queue_seconds=60),
+    )
     answers = await asyncio.gather(*(each.register(idempotency_key="k") for each in (one, two) * 5))
     assert len({answer.user.user_id for answer in answers}) == 1
     assert sum(not answer.replayed for answer in answers) == 1
