@@ -96,6 +96,7 @@ _END: Final = re.compile(r"\(([A-Z][A-Z0-9_]+)\)$|\(version [^()]{1,80}\)\.?$")
 """What the engine puts behind its words: the name of the code, its version. Several may stand there."""
 
 _ENDS_MAX: Final = 10
+_ADDRESSES: Final = " Stack address: "
 _OUR_PARSING: Final = ": In scope SELECT parseQueryToJSON("
 _PATH: Final = re.compile(r"(?<![\w/])/(?:[\w.+@-]+/)+[\w.+@-]*")
 TEXT_MAX: Final = 4_000
@@ -132,7 +133,7 @@ def of_engine(error: str) -> Refused:
     if code not in _OWN_QUERY:
         return Refused(code, "The query failed.", name)
     # The text can hold a whole query. It is cut before patterns look at it: some take the square of its length.
-    text = text.partition(_OUR_PARSING)[0][:TEXT_MAX]
+    text = text.partition(_OUR_PARSING)[0].partition(_ADDRESSES)[0][:TEXT_MAX]
     return Refused(code, _PATH.sub("...", text), name)
 
 

@@ -21,6 +21,10 @@ def test_only_codes_about_the_query_come_with_the_engines_text() -> None:
     ):
         assert "secret" not in str(refusals.of_engine(kept))
         assert "/srv" not in str(refusals.of_engine(kept))
+    deep = "Code: 306. DB::Exception: Stack size too large. Stack address: 0x7fe6d6c36000, x. (TOO_DEEP_RECURSION)"
+    assert str(refusals.of_engine(deep)) == (
+        "Code: 306. DB::Exception: Stack size too large. (TOO_DEEP_RECURSION)"
+    )
     nested = "Code: 241. DB::Exception: Code: 241. DB::Exception: Limit. (MEMORY) (version 1.2). (MEMORY)"
     assert str(refusals.of_engine(nested)) == "Code: 241. DB::Exception: Limit. (MEMORY)"
 
