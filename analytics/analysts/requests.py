@@ -12,6 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from analytics.analysts.refusals import (
     BAD_REQUEST,
@@ -44,6 +45,9 @@ _IGNORED: Final = frozenset(
     | {"http_headers_progress_interval_ms", "client_protocol_version", "readonly", "user"}
 )
 """What clients say about the transport. Every query is a session of its own here."""
+
+_NO_FORM: Final = (ValueError, LookupError, RuntimeError, HttpProcessingError)
+"""What aiohttp raises for parts that are none, of unknown character sets or unknown encodings."""
 
 _OWN: Final = frozenset({"query", "database", "default_format"})
 _DATABASES: Final = frozenset({"", "default", "__default__"})
@@ -108,7 +112,7 @@ async def _form(request: web.Request) -> dict[str, str]:
         posted = await request.post()
     except web.HTTPRequestEntityTooLarge:
         raise Refused(TOO_LARGE, "The body is too large.") from None
-    except ValueError:
+    except _NO_FORM:
         raise Refused(BAD_REQUEST, "The form cannot be read.") from None
     if not all(isinstance(value, str) for value in posted.values()):
         raise Refused(READONLY, "External tables are not open to analysts.")

@@ -116,6 +116,8 @@ class Rules:
                 self._check_named(node)
         elif kind == "ColumnsApplyTransformer" and "func_name" in node:
             self._check_function(node["func_name"])
+            if self.functions.takes_a_name(node["func_name"]):
+                raise Refused(DENIED, f"{node['func_name']} is not open to analysts in APPLY.")
         elif kind == "TableExpression":
             self._check_table_function(node)
         elif kind == "TableIdentifier":

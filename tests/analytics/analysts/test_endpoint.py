@@ -135,6 +135,37 @@ async def test_bodies_that_are_no_query(live: Live) -> None:
         assert answer.status == 413
 
 
+PART = b'--x\r\nContent-Disposition: form-data; name="query"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        pytest.param(PART + b"\r\nSELECT 1\r\n--x--\r\n", 0, id="good"),
+        pytest.param(b"--x\r\nnonsense", 36, id="no header"),
+        pytest.param(b"--x\r\n\r\nSELECT 1\r\n--x--\r\n", 36, id="no name"),
+        pytest.param(b"nonsense", 36, id="no part"),
+        pytest.param(PART + b"\r\nSELECT \xff\r\n--x--\r\n", 36, id="no UTF-8"),
+        pytest.param(
+            PART + b"Content-Type: text/plain; charset=nosuch\r\n\r\nSELECT 1\r\n--x--\r\n", 36, id="charset"
+        ),
+        pytest.param(
+            PART + b"Content-Transfer-Encoding: nosuch\r\n\r\nSELECT 1\r\n--x--\r\n", 36, id="transfer"
+        ),
+        pytest.param(PART + b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n", 36, id="nested"),
+        pytest.param(PART[:-2] + b'; filename="f"\r\n\r\nSELECT 1\r\n--x--\r\n', 164, id="an external table"),
+    ],
+)
+async def test_a_form_that_is_none_is_refused(live: Live, body: bytes, code: int) -> None:
+    headers = {
+        "Authorization": f"Bearer {live.token()}",
+        "Content-Type": "multipart/form-data; boundary=x",
+    }
+    async with live.http.post(live.url, data=body, headers=headers) as answer:
+        assert answer.status == {0: 200, 36: 400, 164: 403}[code]
+        assert answer.headers.get("X-ClickHouse-Exception-Code", "0") == str(code)
+
+
 def _with_client(url: str, token: str) -> dict[str, Any]:
     client = clickhouse_connect.get_client(dsn=url, username="ann", password=token)
     try:

@@ -88,6 +88,7 @@ EXPRESSIONS = {
     "in a text that is computed": "SELECT arrayReduce(concat('groupConcat(', 'hostName())'), ['a', 'b'])",
     "in a text that is a parameter": "SELECT arrayReduce({{a:String}}, ['a', 'b'])",
     "an aggregate by a name that is given": "SELECT arrayMap(arrayReduce, ['sum'], [[1]])",
+    "in a text that APPLY gives": "SELECT * APPLY(initializeAggregation) FROM (SELECT 'count(hostName())' AS a)",
     "as an ALIAS of values": "SELECT b FROM values('a Int8, b String ALIAS file(''/etc/passwd'')', (1))",
     "as an ALIAS without a type": "SELECT b FROM values('a Int8, b ALIAS(file(''/etc/passwd''))', (1))",
     "as a DEFAULT of values": "SELECT b FROM values('a Int8, b String DEFAULT file(''/etc/passwd'')', (1, ''))",
