@@ -117,6 +117,15 @@ async def test_a_token_as_a_password_too(live: Live) -> None:
         assert "header" in await answer.text()
 
 
+@pytest.mark.parametrize(
+    "authorization", ["Basic", "Basic é", "Basic =", "Basic /w==", "Bearer é", "Nosuch x", "é", "Basic Og=="]
+)
+async def test_credentials_that_are_none_are_refused(live: Live, authorization: str) -> None:
+    headers = {"Authorization": authorization}
+    async with live.http.post(live.url, data=b"SELECT 1", headers=headers) as answer:
+        assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (401, "516")
+
+
 async def test_settings_cannot_come_with_the_request(live: Live) -> None:
     for name in ("max_execution_time", "max_memory_usage", "allow_ddl", "nosuch", "log_comment"):
         status, text = await live.ask("SELECT 1", **{name: "1000"})
