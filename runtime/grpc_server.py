@@ -24,6 +24,7 @@ log = get_logger(__name__)
 MESSAGE_MAX_BYTES = 4 * 1024 * 1024
 METADATA_MAX_BYTES = 16 * 1024
 STREAMS_PER_CONNECTION_MAX = 10_000
+PENDING_MAX = 20_000
 
 SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
@@ -31,6 +32,10 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_metadata_size", METADATA_MAX_BYTES),
     ("grpc.absolute_max_metadata_size", METADATA_MAX_BYTES),
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    # Calls that came and were not begun yet: all of them, so that none is cancelled without a word by the library,
+    # which begins to at 1,000; what is too much is refused by the service, with OVERLOADED.
+    ("grpc.server.max_pending_requests", PENDING_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", PENDING_MAX),
     ("grpc.so_reuseport", 0),  # else a second process takes the same port without a word
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

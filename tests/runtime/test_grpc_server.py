@@ -1,6 +1,8 @@
 """The gRPC edge of every service: errors, deadlines, ids, unreadable messages, for all four kinds of calls."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -242,3 +244,30 @@ def test_every_option_is_one_that_grpc_knows() -> None:
     program = Path(cygrpc.__file__).read_bytes()
     names = [name for name, _ in (*SERVER_OPTIONS, *CHANNEL_OPTIONS)]
     assert [name for name in names if name.encode() + b"\0" not in program] == []
+
+
+async def test_thousands_of_calls_that_come_while_the_process_is_busy_are_all_answered(
+    server: GrpcServer,
+) -> None:
+    sent = threading.Event()
+
+    def flood() -> list[grpc.StatusCode]:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            method: Any = channel.unary_unary(
+                f"/{SERVICE}/unary_unary",
+                request_serializer=StringValue.SerializeToString,
+                response_deserializer=StringValue.FromString,
+            )
+            calls = [method.future(StringValue(value="x"), timeout=120) for _ in range(4_000)]
+            sent.set()
+            return [call.code() for call in calls]
+
+    codes = asyncio.get_running_loop().run_in_executor(None, flood)
+    _stand_still(sent)
+    assert set(await codes) == {grpc.StatusCode.OK}
+
+
+def _stand_still(sent: threading.Event) -> None:
+    """The whole loop, as in a long turn, until what was sent has come."""
+    sent.wait(60)
+    time.sleep(1)
