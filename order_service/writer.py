@@ -17,6 +17,7 @@ from order_service.failpoints import FailPoints
 from order_service.metrics import BATCHES_RERUN
 from runtime.logs import get_logger
 from runtime.postgres import Connection, connect
+from runtime.surprises import AWAY
 
 log = get_logger(__name__)
 
@@ -25,6 +26,7 @@ COMMIT_PATIENCE_SECONDS = 3.0
 """After this a silent COMMIT counts as unknown; it is not cancelled, its outcome is decided by the fence."""
 NO_TIMEOUT_SECONDS = 10.0 * 365 * 86_400
 LOCK_ROUNDS = 5
+NO_ANSWER: tuple[type[BaseException], ...] = (asyncpg.PostgresError, *AWAY)
 WRITER_SESSION = {
     "idle_in_transaction_session_timeout": "1000",
     "lock_timeout": "1000",
@@ -219,7 +221,7 @@ class Writer:
         """Before COMMIT was sent: whatever happens to the connection, nothing will be written."""
         try:
             await connection.execute("ROLLBACK", timeout=1.0)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except NO_ANSWER:
             self.drop_connection()
 
     async def fence(self) -> int:

@@ -55,6 +55,7 @@ class Crowd:
 
         async def on_shard(shard_id: int) -> None:
             while self.trades < trades:
+                await self.writing.until_owned(shard_id)
                 commands = [
                     one for market_id in self.markets[shard_id] for one in self._round(shard_id, market_id)
                 ]

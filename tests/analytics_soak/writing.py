@@ -18,6 +18,7 @@ from order_service.lease import Leases, Me
 from order_service.requests import Done, Request, hash_of_request
 from order_service.routing import Router
 from order_service.settings import OrderSettings
+from order_service.shard import Shard
 from order_service.topic_feed import TopicFeed
 from order_service.topic_sinks import make_sink
 from runtime.clock import SystemClock
@@ -42,6 +43,12 @@ class Writing:
 
     router: Router
 
+    async def until_owned(self, shard_id: int) -> Shard:
+        """At once, but for the moments after it was lost and is taken anew."""
+        while shard_id not in self.router.owned:
+            await asyncio.sleep(RETRY_SECONDS)
+        return self.router.owned[shard_id]
+
     def market(self, shard_id: int, market_id: str) -> MarketState:
         """As it stands between two batches."""
         return self.router.owned[shard_id].state.markets[market_id]
@@ -60,7 +67,8 @@ class Writing:
         key = str(uuid.uuid4())
         while True:
             try:
-                answer = await self.router.owned[shard_id].submit(_request(command, key))
+                shard = await self.until_owned(shard_id)
+                answer = await shard.submit(_request(command, key))
             except ApiError as error:
                 if not error.code.retryable:
                     raise
