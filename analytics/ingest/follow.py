@@ -24,6 +24,9 @@ log = get_logger(__name__)
 OpenReader = Callable[[Topic], AbstractAsyncContextManager[TopicReader]]
 
 BATCH_MAX: Final = 5_000
+CATCHING_UP: Final = 1_000
+"""With so many more waiting, the next batch is as large as it should be without a pause."""
+
 WAIT_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.5
 ATTEMPTS_PER_WARNING: Final = 60
@@ -116,8 +119,10 @@ class Follower:
             batch = await reader.next_batch(most=BATCH_MAX, wait_seconds=WAIT_SECONDS)
             if batch.messages:
                 await self._write(topic, reader, batch)
-                BEHIND.labels(topic).set(await reader.behind())
-                await asyncio.sleep(self._interval_seconds)
+                behind = await reader.behind()
+                BEHIND.labels(topic).set(behind)
+                if behind < CATCHING_UP:
+                    await asyncio.sleep(self._interval_seconds)
 
     async def _write(self, topic: Topic, reader: TopicReader, batch: Batch) -> None:
         """Until it is written, however long that takes: the batch is kept, and nothing more is read meanwhile."""
