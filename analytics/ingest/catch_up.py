@@ -37,7 +37,18 @@ class CatchUp:
         return written + await self._writer.catch_up(_ALL, await self.behind(), done)
 
     async def stuck(self) -> int:
-        """As `all`, but only what did not move since the last call: the rest is on its way. How many rows."""
+        """As `all`, but only what did not move since the last call: the rest is on its way. How many rows.
+
+        When it raises, nothing could move: the next call only looks, so that the bus, which is quicker, comes first.
+        """
+        try:
+            return await self._unmoved_written()
+        except BaseException:
+            for seen in self._seen.values():
+                seen.clear()
+            raise
+
+    async def _unmoved_written(self) -> int:
         written = 0
         for topic in _OTHERS:
             written += await self._writer.catch_up([topic], self._unmoved(topic, self._lacking(topic)))

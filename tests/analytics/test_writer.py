@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from analytics.clickhouse import ClickHouse, ClickHouseAway
 from analytics.ingest.rows import Message
 from analytics.ingest.tables import BY_TOPIC
@@ -67,6 +69,22 @@ async def test_the_end_that_never_came_is_found_by_comparing(
     assert await copying.catch_up.all() == 0
 
 
+async def test_when_clickhouse_was_away_what_waits_on_the_bus_is_not_read_from_postgres_at_once(
+    clickhouse: ClickHouse, writer: Connection, postgres_pool: Pool, reader: Connection
+) -> None:
+    await played(writer)
+    away = Failing(clickhouse, after=10**6)
+    copying = copier(away, postgres_pool)  # type: ignore[arg-type]
+    await copying.writer.load()
+    assert await copying.catch_up.stuck() == 0
+    away.fail_next()
+    with pytest.raises(ClickHouseAway):
+        await copying.catch_up.stuck()
+    assert await copying.catch_up.stuck() == 0
+    assert await copying.catch_up.stuck() > 0
+    assert await differences(clickhouse, reader) == []
+
+
 async def test_catching_up_leaves_nothing_out_of_a_topic_that_is_further_behind_than_market_events(
     clickhouse: ClickHouse, writer: Connection, postgres_pool: Pool, reader: Connection
 ) -> None:
@@ -119,6 +137,9 @@ class Failing:
     def __init__(self, inner: ClickHouse, after: int) -> None:
         self._inner = inner
         self._left = after
+
+    def fail_next(self) -> None:
+        self._left = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)

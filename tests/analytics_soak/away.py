@@ -26,6 +26,7 @@ from tests.servers import Database
 
 TRADERS = 32
 LIQUIDITY_POINTS = 10_000
+AS_THE_PRODUCT = {"INGEST_INTERVAL_SECONDS": "1", "COMPARE_SECONDS": "15", "LOG_LEVEL": "ERROR"}
 UNANSWERED_MAX = 2_000
 """Orders in flight; more mean that order_service stands still."""
 
@@ -113,7 +114,7 @@ async def clickhouse_away(
     server = ClickHouseServer(folder)
     async with ended(server), _trading(database, nats_url) as (client, market_id, users):
         await server.start()
-        process = Analytics(settings_of(database, nats_url, server.place, LOG_LEVEL="ERROR"))
+        process = Analytics(settings_of(database, nats_url, server.place, **AS_THE_PRODUCT))
         async with ended(process):
             await process.start()
             load = Load(client, market_id, users, findings)
