@@ -48,7 +48,8 @@ BEHIND_SQL: Final = """
 SELECT (SELECT sum(commit_seq) FROM shards) - (SELECT coalesce(sum(commit_seq), 0) FROM relay_cursors)
 """
 """Events that are not on the bus; there is one feed of each shard."""
-STANDSTILL_SECONDS: Final = 120.0
+STANDSTILL_SECONDS: Final = 900.0
+"""Long, because what a start catches up with from PostgreSQL moves no group."""
 
 
 @dataclass(slots=True)
