@@ -50,7 +50,7 @@ class AnalyticsSettings(ServiceSettings, ClickHouseSettings, AnalystsSettings):
     """host:port of Kafka brokers, divided by commas. Empty: the topics come from JetStream."""
     ingest_interval_seconds: float = Field(default=1.0, ge=0, le=60)
     """Rows of a topic are written at most so often: fewer, larger inserts for a little more delay. Without a pause
-    while more than a batch waits."""
+    while many messages wait."""
     compare_seconds: float = Field(default=15.0, gt=0, le=3600)
     """How often PostgreSQL is compared, for what the bus has lost."""
     niceness: int = Field(default=10, ge=0, le=19)
