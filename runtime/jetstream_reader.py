@@ -91,6 +91,8 @@ class JetStreamReader:
             if not found:
                 left = deadline - time.monotonic()
                 found = await self._pull(1, left) if left > IDLE_SECONDS else []
+            if not found:
+                await self._look_for_what_went_elsewhere()
         if generation != self._generation or not found:
             return Batch([], self._generation)
         return self._checked(found)
@@ -122,9 +124,9 @@ class JetStreamReader:
         return info.num_pending or 0
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait((self._keeper,))
+        while self._keeper is not None and not self._keeper.done():
+            self._keeper.cancel()  # once is not enough: below Python 3.12 `wait_for`, which nats-py uses, can lose it
+            await asyncio.wait((self._keeper,), timeout=IDLE_SECONDS)
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._lose()
@@ -197,6 +199,13 @@ class JetStreamReader:
         self._delivered = info.delivered.consumer_seq if info.delivered else 0
         self._given.clear()
         self._is_open = True
+
+    async def _look_for_what_went_elsewhere(self) -> None:
+        """The reader before us may have asked late, and been given the last messages: none that follows would tell."""
+        info = await jetstream_topics.consumer_of(self._stream, self.topic, self.group)
+        if info.delivered is not None and info.delivered.consumer_seq != self._delivered:
+            log.warning("messages went to another reader", group=self.group)
+            self._is_open = False
 
     async def _pull(self, most: int, wait_seconds: float) -> list[Msg]:
         """One pull request: what is there at once, or (`wait_seconds`) what comes first."""

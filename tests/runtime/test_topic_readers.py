@@ -18,6 +18,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from db_service.topics.messages import PART_BYTES_MAX
 from launcher.embedded import NatsServer
 from runtime import kafka_reader
+from runtime.bus import open_bus
+from runtime.jetstream_topics import STREAM
 from runtime.topic_admin import GroupIsActive, ensure_topics, seek_group
 from runtime.topic_readers import open_reader
 from runtime.topics import Batch, PartitionsLost, Topic, TopicReader, TopicsAway
@@ -33,6 +35,13 @@ async def bus(request: pytest.FixtureRequest, nats_server: NatsServer) -> TopicB
         made = TopicBus(settings, broker.server)
     else:
         made = TopicBus(settings_of(nats_server, ""), nats_server)
+    await made.make_empty()
+    return made
+
+
+@pytest.fixture
+async def nats_bus(nats_server: NatsServer) -> TopicBus:
+    made = TopicBus(settings_of(nats_server, ""), nats_server)
     await made.make_empty()
     return made
 
@@ -131,6 +140,25 @@ async def test_a_division_in_mid_batch_repeats_the_batch_and_refuses_its_late_co
                 await first.commit(held[-1] if held[-1].messages else held[0])
             await reading
         assert other.count() == 120, "all of it came again, to one or the other"
+
+
+async def test_messages_that_a_late_request_of_another_reader_took_come_again(
+    nats_bus: TopicBus, markets: list[str]
+) -> None:
+    await nats_bus.publish(messages_of(markets, 1, 1))
+    seen = Seen()
+    async with member(nats_bus, "a") as reader:
+        await read(reader, seen, 12)
+        await nats_bus.publish(messages_of(markets, 2, 2))
+        async with open_bus(nats_bus.settings.nats_url.get_secret_value(), name="late") as late:
+            group = Topic.PRICE_UPDATES.group
+            taken = await late.subscribe("late")
+            ask = json.dumps({"batch": 100, "no_wait": True}).encode()
+            await late.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{group}", ask, "late")
+            for _ in range(12):
+                await taken.next_msg(timeout=30)
+        await read(reader, seen, 24)
+    assert seen.seqs == {market: [1, 2] for market in markets}
 
 
 async def test_what_is_being_inserted_when_partitions_go_may_still_be_committed(
@@ -315,7 +343,6 @@ async def division(bus: TopicBus) -> AsyncIterator[TopicReader]:
 
 
 async def take_lease_away(bus: TopicBus) -> None:
-    from runtime.bus import open_bus
     from runtime.jetstream_lease import BUCKET
 
     async with open_bus(bus.settings.nats_url.get_secret_value(), name="test") as client:
@@ -324,21 +351,17 @@ async def take_lease_away(bus: TopicBus) -> None:
 
 async def read_both(first: TopicReader, second: TopicReader, seen: Seen, count: int) -> None:
     async def one(reader: TopicReader) -> None:
-        while True:
-            batch: Batch = await reader.next_batch(most=100, wait_seconds=0.2)
+        # Not cancelled from outside: below Python 3.12 `wait_for` can lose that.
+        while seen.count() < count:
             try:
+                batch: Batch = await reader.next_batch(most=100, wait_seconds=0.2)
                 await reader.commit(batch)
-            except PartitionsLost:
+            except (PartitionsLost, TopicsAway):
                 continue
             seen.add(batch.messages)
 
-    tasks = [asyncio.create_task(one(first)), asyncio.create_task(one(second))]
-    try:
-        await until(lambda: seen.count() >= count)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    async with asyncio.timeout(60):
+        await asyncio.gather(one(first), one(second))
 
 
 async def start_member(bus: TopicBus) -> tuple[asyncio.subprocess.Process, list[Any], asyncio.Task[None]]:
