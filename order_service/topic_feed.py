@@ -31,8 +31,8 @@ EVENTS_PER_TURN: Final = 10
 """So many are built at once (a millisecond); then everything else in the process gets a turn."""
 
 GATHER_SECONDS: Final = 0.1
-"""After a pass that was not full, more is waited for so long: whoever reads the topics bears that delay, and a message
-in company costs trading a third of one alone."""
+"""After a pass that was not full, more is waited for so long: whoever reads the topics bears that delay, and what a
+pass costs trading (a query, a wait for acks) is shared by more messages."""
 
 SHARE: Final = 0.3
 """Of a busy process' time that building may take: a feed may fall behind, trading may not."""
