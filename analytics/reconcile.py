@@ -17,6 +17,7 @@ from runtime.postgres import Connection
 from runtime.topics import Topic
 
 WAIT_SECONDS: Final = 10.0
+LOOK_SECONDS_MIN: Final = 0.1
 BOUNDS_PER_INSERT: Final = 50_000
 READ_SECONDS: Final = 600.0
 
@@ -115,14 +116,15 @@ class _Bounds:
 async def _until_there(clickhouse: ClickHouse, bounds: str, markets: int, wait_seconds: float) -> None:
     """Until market-events has every market's last event, and each topic what that one promises."""
     deadline = time.monotonic() + wait_seconds
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         there = await clickhouse.stored_rows(
             f"SELECT count() FROM (SELECT market_id, max(seq) AS last FROM market_events GROUP BY market_id) AS m "
             f"JOIN {bounds} AS b USING (market_id) WHERE m.last >= b.seq"
         )
         if there[0][0] == markets and not await _promised(clickhouse, bounds):
             return
-        await asyncio.sleep(0.1)
+        # What is looked at is being written meanwhile: most of the time is left for that.
+        await asyncio.sleep(max(LOOK_SECONDS_MIN, 3 * (time.monotonic() - began)))
 
 
 async def _promised(clickhouse: ClickHouse, bounds: str) -> int:

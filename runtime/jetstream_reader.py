@@ -12,7 +12,6 @@ from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -32,6 +31,45 @@ FETCH_MAX_BYTES: Final = 8 * 1024 * 1024
 UNCOMMITTED_BATCHES_MAX: Final = 10_000
 LEAVE_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 0.05
+
+ENDED_BY_SERVER: Final = "409"
+"""Enough bytes; or the consumer went."""
+CONSUMER_MISSING: Final = "503"
+"""Nobody listens: the consumer, or the stream, is gone."""
+LAST_STATUSES: Final = frozenset({"404", "408", ENDED_BY_SERVER, CONSUMER_MISSING})
+"""After these no answer follows; 404: there is no more, 408: waited long enough."""
+
+
+class _Answers:
+    """What a pull request is answered with. A callback takes it: `next_msg` makes two tasks and a timer a message."""
+
+    def __init__(self, most: int) -> None:
+        self.found: list[Msg] = []
+        self.status = ""
+        """Why there were no more; empty: as many came as were asked for."""
+        self._most = most
+        self._over = asyncio.Event()
+
+    async def take(self, message: Msg) -> None:
+        status = message.headers.get("Status") if message.headers else None
+        if status is None:
+            self.found.append(message)
+            if len(self.found) == self._most:
+                self._over.set()
+        elif status in LAST_STATUSES:
+            self.status = status
+            self._over.set()
+
+    async def until_over(self, silence_seconds: float) -> None:
+        """Raises TimeoutError when for so long nothing more came."""
+        while not self._over.is_set():
+            had = len(self.found)
+            try:
+                async with asyncio.timeout(silence_seconds):
+                    await self._over.wait()
+            except TimeoutError:
+                if len(self.found) == had:
+                    raise
 
 
 class JetStreamReader:
@@ -209,35 +247,24 @@ class JetStreamReader:
 
     async def _pull(self, most: int, wait_seconds: float) -> list[Msg]:
         """One pull request: what is there at once, or (`wait_seconds`) what comes first."""
-        inbox = await self._client.subscribe(self._client.new_inbox(), pending_bytes_limit=-1)
+        answers = _Answers(most)
+        inbox = await self._client.subscribe(
+            self._client.new_inbox(), cb=answers.take, pending_bytes_limit=-1
+        )
         asked = {"batch": most, "max_bytes": FETCH_MAX_BYTES} if most > 1 else {"batch": most}
         waiting = {"expires": int(wait_seconds * 1e9)} if wait_seconds else {"no_wait": True}
         next_message = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self.group}"
         try:
             await self._client.publish(next_message, json.dumps(asked | waiting).encode(), inbox.subject)
-            return await self._answers(inbox, most, wait_seconds)
+            await answers.until_over(wait_seconds + REQUEST_SECONDS)
         finally:
             await inbox.unsubscribe()
-
-    async def _answers(self, inbox: Subscription, most: int, wait_seconds: float) -> list[Msg]:
-        found: list[Msg] = []
-        while len(found) < most:
-            message = await inbox.next_msg(timeout=wait_seconds + REQUEST_SECONDS)
-            status = message.headers.get("Status") if message.headers else None
-            if status is None:
-                found.append(message)
-            elif status in (
-                "404",
-                "408",
-                "409",
-            ):  # no more; waited long enough; enough bytes, or the consumer went
-                if status == "409" and not found:
-                    self._is_open = False
-                break
-            elif status == "503":  # nobody listens: the consumer, or the stream, is gone
-                self._is_open = False
-                raise NotFoundError
-        return found
+        if answers.status == CONSUMER_MISSING:
+            self._is_open = False
+            raise NotFoundError
+        if answers.status == ENDED_BY_SERVER and not answers.found:
+            self._is_open = False
+        return answers.found
 
     def _checked(self, found: list[Msg]) -> Batch:
         """The batch, up to where a message was lost on its way: from there the consumer is asked anew."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 
@@ -17,7 +16,7 @@ from runtime.clock import from_rfc3339
 from runtime.topics import Topic
 
 Row = tuple[Any, ...]
-NOBODY: Final = UUID(int=0)
+NOBODY: Final = 0
 DECISIONS: Final = frozenset({"RESOLVE_MARKET", "CANCEL_MARKET"})
 LIFECYCLE: Final = DECISIONS | {
     "CREATE_MARKET",
@@ -28,7 +27,13 @@ LIFECYCLE: Final = DECISIONS | {
     "RESUME_MARKET",
 }
 
-_uuid = lru_cache(maxsize=65_536)(UUID)
+
+def _number(text: str) -> int:
+    """A UUID as the number it is, which ClickHouse's client takes too, and which costs less to make than an object."""
+    return int(text.replace("-", ""), 16)
+
+
+_id = lru_cache(maxsize=65_536)(_number)
 """The same markets, users and orders come again and again."""
 
 
@@ -59,7 +64,7 @@ def read(body: bytes) -> Message:
 def rows_of(topic: Topic, parts: Sequence[Message]) -> dict[Table, list[Row]]:
     """The rows of one event: all its parts, in order. Tables without a row of it are left out."""
     first = parts[0].content
-    key = (_uuid(first["market_id"]), first["seq"])
+    key = (_id(first["market_id"]), first["seq"])
     time = from_rfc3339(first["time"])
     match topic:
         case Topic.FILLS:
@@ -87,7 +92,7 @@ def _all(parts: Sequence[Message], name: str) -> list[Any]:
 def _trades(rows: list[Any]) -> list[Row]:
     return [
         (
-            UUID(row["trade_id"]),
+            _number(row["trade_id"]),
             row["venue"],
             row["kind"],
             row["outcome"],
@@ -97,10 +102,10 @@ def _trades(rows: list[Any]) -> list[Row]:
             row["quantity_micros"],
             row["cost_micros"],
             row["fee_micros"],
-            _uuid(row["taker_order_id"]),
-            _uuid(row["taker_user_id"]),
-            _uuid(row["maker_order_id"]) if row["maker_order_id"] else NOBODY,
-            _uuid(row["maker_user_id"]) if row["maker_user_id"] else NOBODY,
+            _id(row["taker_order_id"]),
+            _id(row["taker_user_id"]),
+            _id(row["maker_order_id"]) if row["maker_order_id"] else NOBODY,
+            _id(row["maker_user_id"]) if row["maker_user_id"] else NOBODY,
         )
         for row in rows
     ]
@@ -109,9 +114,9 @@ def _trades(rows: list[Any]) -> list[Row]:
 def _fills(rows: list[Any]) -> list[Row]:
     return [
         (
-            UUID(row["trade_id"]),
-            _uuid(row["order_id"]),
-            _uuid(row["user_id"]),
+            _number(row["trade_id"]),
+            _id(row["order_id"]),
+            _id(row["user_id"]),
             row["venue"],
             row["liquidity"],
             row["side"],
@@ -142,8 +147,8 @@ def _price(row: Mapping[str, Any]) -> Row:
 
 def _order(row: Mapping[str, Any]) -> Row:
     return (
-        _uuid(row["order_id"]),
-        _uuid(row["user_id"]),
+        _id(row["order_id"]),
+        _id(row["user_id"]),
         row["side"],
         row["outcome"],
         row["type"],
@@ -181,7 +186,7 @@ def _of_market(first: Mapping[str, Any], parts: Sequence[Message]) -> dict[Table
 
 
 def _ledger(row: Mapping[str, Any], kind: str) -> Row:
-    user_id = _uuid(row["user_id"]) if row["user_id"] else NOBODY
+    user_id = _id(row["user_id"]) if row["user_id"] else NOBODY
     return (user_id, kind, row["points_micros"], row["yes_micros"], row["no_micros"])
 
 
@@ -228,7 +233,7 @@ def _resolution(first: Mapping[str, Any], payouts: list[Any]) -> list[Row]:
         (
             "PAYOUT",
             outcome,
-            _uuid(row["user_id"]),
+            _id(row["user_id"]),
             row["points_micros"],
             0,
             row["yes_micros"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 from analytics.clickhouse import ClickHouse
 from analytics.ingest.positions import Positions
@@ -175,7 +176,7 @@ class Writer:
     def _lacking(self, table: Table, rows: list[Row]) -> list[Row]:
         if not self._positions.has_cut_off(table):
             return rows
-        return [row for row in rows if row[1] > self._positions.had(table, str(row[0]))]
+        return [row for row in rows if row[1] > self._positions.had(table, str(UUID(int=row[0])))]
 
 
 class Blocks:
