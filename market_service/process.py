@@ -21,6 +21,7 @@ from runtime.bus import open_bus
 from runtime.lifecycle import Process
 from runtime.logs import get_logger
 from runtime.surprises import AWAY
+from runtime.tasks import ended
 
 log = get_logger(__name__)
 
@@ -79,8 +80,7 @@ class Notes:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await ended(self._task)
 
     async def _tell(self) -> None:
         told = ""

@@ -24,6 +24,7 @@ from runtime.clock import Clock
 from runtime.logs import get_logger
 from runtime.postgres import Pool
 from runtime.surprises import AWAY
+from runtime.tasks import ended
 
 log = get_logger(__name__)
 
@@ -147,8 +148,7 @@ class Leases:
         try:
             shard, followers = await self._load(hold)
         finally:
-            renewing.cancel()
-            await asyncio.wait((renewing,))
+            await ended(renewing)
         self._router.owned[shard_id] = shard
         EPOCH.labels(str(shard_id)).set(hold.epoch)
         self._running[shard_id] = asyncio.create_task(self._own(shard, followers), name=f"shard {shard_id}")
@@ -221,9 +221,7 @@ class Leases:
             self._router.owned.pop(shard.shard_id, None)
             self._router.watchers.committed(())  # they learn who owns it now
             EPOCH.labels(str(shard.shard_id)).set(0)
-            for helper in helpers:
-                helper.cancel()
-            _, late = await asyncio.wait(helpers, timeout=HELPER_STOP_SECONDS)
+            late = await ended(*helpers, within_seconds=HELPER_STOP_SECONDS)
             if late:  # the shard is not kept from its next owner by them; without it they can do no harm
                 log.error("helpers of a shard did not end", helpers=[task.get_name() for task in late])
             self._running.pop(shard.shard_id, None)

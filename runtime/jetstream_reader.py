@@ -20,6 +20,7 @@ from runtime.bus import open_bus
 from runtime.jetstream_lease import LEASE_SECONDS, Lease
 from runtime.jetstream_topics import STREAM, away, market_of
 from runtime.logs import get_logger
+from runtime.tasks import ended
 from runtime.topics import Batch, Partitions, PartitionsLost, Received, Topic, TopicsAway
 
 log = get_logger(__name__)
@@ -162,9 +163,8 @@ class JetStreamReader:
         return info.num_pending or 0
 
     async def close(self) -> None:
-        while self._keeper is not None and not self._keeper.done():
-            self._keeper.cancel()  # once is not enough: below Python 3.12 `wait_for`, which nats-py uses, can lose it
-            await asyncio.wait((self._keeper,), timeout=IDLE_SECONDS)
+        if self._keeper is not None:
+            await ended(self._keeper)
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._lose()
@@ -200,8 +200,7 @@ class JetStreamReader:
         gaining, self._gaining = self._gaining, None
         if gaining is None:
             return
-        gaining.cancel()
-        await asyncio.wait((gaining,))
+        await ended(gaining)
         self._reads.clear()
         try:
             if self._partitions is not None:

@@ -33,6 +33,7 @@ from runtime.http_server import HttpServer
 from runtime.logs import configure_logging, get_logger
 from runtime.ops_http import Check, OpsServer
 from runtime.settings import ServiceSettings, load_settings
+from runtime.tasks import ended
 from runtime.tokens import TokenVerifier
 from runtime.tracing import configure_tracing
 
@@ -77,7 +78,7 @@ class Process:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
-        self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(ended, task)
         return task
 
     def ready_when(self, name: str, check: Check) -> None:
@@ -230,8 +231,7 @@ async def _serve_until_stopped(
         log.error("start failed", exc_info=error)
         process.fail("start failed")
     finally:
-        await _cancel(starting)
-        await _cancel(stopping)
+        await ended(starting, stopping)
 
 
 def _stop_on_signals(process: Process) -> None:
@@ -252,9 +252,3 @@ async def _watch_loop_lag() -> None:
         due_at = loop.time() + LAG_CHECK_SECONDS
         await asyncio.sleep(LAG_CHECK_SECONDS)
         metrics.LOOP_LAG_SECONDS.set(max(0.0, loop.time() - due_at))
-
-
-async def _cancel(task: "asyncio.Future[Any]") -> None:
-    if not task.done():
-        task.cancel()
-        await asyncio.wait((task,))
