@@ -27,7 +27,11 @@ async def test_no_request_the_documents_allow_gets_an_answer_they_do_not_name(
 ) -> None:
     settings = {"redis_url": redis_server.url, "rate_tiers": {}, **UNLIMITED}
     async with run_suite(
-        fresh_database, private_nats.url, all_settings=settings, analytics=private_folder
+        fresh_database,
+        private_nats.url,
+        auth_settings={"access_token_seconds": 3_600},  # a long run outlives the usual fifteen minutes
+        all_settings=settings,
+        analytics=private_folder,
     ) as suite:
         await _until_figures_are_there(suite)
         await _fuzz(suite, await suite.admin())
