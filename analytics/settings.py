@@ -27,8 +27,11 @@ class ClickHouseSettings(BaseSettings):
         return self
 
     def place(self) -> Place:
-        url = self.clickhouse_url.get_secret_value() if self.clickhouse_url else ""
-        return Place(url=url, folder=None if url else self.clickhouse_folder)
+        if self.clickhouse_url:
+            return Place(url=self.clickhouse_url.get_secret_value())
+        assert self.clickhouse_folder is not None, "one of both"
+        # The engine takes the first part of a relative path for a host.
+        return Place(folder=self.clickhouse_folder.absolute())
 
 
 class CommandSettings(ClickHouseSettings):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from datetime import date
 from pathlib import Path
@@ -19,7 +22,7 @@ from analytics.analysts.sources import AskingFailed, SourceSettings, over_http
 from analytics.clickhouse import ClickHouse, Place
 from tests.analytics.analysts.conftest import Live
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+in_the_modules_loop = pytest.mark.asyncio(loop_scope="module")
 
 ALL = (date(1970, 1, 1), date(2100, 1, 1))
 ROWS_MAX = 50
@@ -53,6 +56,7 @@ def export(counting: Counting, clickhouse: ClickHouse, folder: Path) -> Export:
     return Export(counting.ask, folder, prefix=prefix, file_rows_max=ROWS_MAX)
 
 
+@in_the_modules_loop
 async def test_another_library_finds_the_same_rows_and_sums(live: Live, tmp_path: Path) -> None:
     counting = Counting(live.clickhouse)
     days = await export(counting, live.clickhouse, tmp_path).run(*ALL, lambda day, is_new: None)
@@ -78,6 +82,7 @@ async def test_another_library_finds_the_same_rows_and_sums(live: Live, tmp_path
         assert list(rows[0]) == list(sums.values())
 
 
+@in_the_modules_loop
 async def test_an_export_that_was_cut_off_goes_on_where_it_was(live: Live, tmp_path: Path) -> None:
     whole = Counting(live.clickhouse)
     days = await export(whole, live.clickhouse, tmp_path / "whole").run(*ALL, _nobody)
@@ -95,6 +100,7 @@ async def test_an_export_that_was_cut_off_goes_on_where_it_was(live: Live, tmp_p
     assert not list((tmp_path / "cut").rglob(".*"))
 
 
+@in_the_modules_loop
 async def test_a_damaged_file_and_a_day_with_other_sums_are_written_again(live: Live, tmp_path: Path) -> None:
     days = await export(Counting(live.clickhouse), live.clickhouse, tmp_path).run(*ALL, _nobody)
     damaged = tmp_path / days[0].files[0].name
@@ -110,6 +116,7 @@ async def test_a_damaged_file_and_a_day_with_other_sums_are_written_again(live: 
     assert sorted(written) == sorted([days[0].key, f"{changed['table']}/{changed['day']}"])
 
 
+@in_the_modules_loop
 async def test_over_http_with_a_token(live: Live, tmp_path: Path) -> None:
     settings = SourceSettings(analytics_sql_url=live.url, analytics_sql_token=SecretStr(live.token()))
     days = await Export(over_http(settings), tmp_path).run(*ALL, _nobody)
@@ -120,6 +127,15 @@ async def test_over_http_with_a_token(live: Live, tmp_path: Path) -> None:
     refused = SourceSettings(analytics_sql_url=live.url, analytics_sql_token=SecretStr("x"))
     with pytest.raises(AskingFailed, match="516"):
         await Export(over_http(refused), tmp_path).run(*ALL, _nobody)
+
+
+def test_the_command_takes_a_folder_relative_to_where_it_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analytics.analysts", "export", "out"]
+    environment = {**os.environ, "CLICKHOUSE_FOLDER": ".data/clickhouse"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 rows of 0 days" in done.stdout
+    assert (tmp_path / ".data" / "clickhouse" / "store").is_dir()
 
 
 def _nobody(day: Day, is_new: bool) -> None:
