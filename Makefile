@@ -1,6 +1,8 @@
 # Play-Prediction Engine. `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Where it is set, each of the hundreds of processes that the tests start would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # What the virtual environment is made with, once. One built with optimisations (Debian's, python.org's) is half as quick again.
