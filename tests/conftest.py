@@ -3,6 +3,7 @@
 - `postgres`: the server (`.url` is the superuser's, `.url_for(database, role)` any other's).
 - `fresh_database`: a new, migrated database for one test: `.url` is the owner's (pm_owner),
   `.url_for("pm_order")` a service's, `.superuser_url` may look at everything.
+- `shared_database`: the same for all tests of a file, which then use users and markets of their own.
 - `nats_server`, `redis_server`: `.url`; shared, so use names of your own (streams, keys).
 - `kafka_server`: a real Apache Kafka, or the broker of KAFKA_BOOTSTRAP; `.bootstrap`. Where neither can be, the
   test that wants it is skipped and says so.
@@ -17,6 +18,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -96,8 +98,20 @@ def migrated_template(postgres: PostgresServer) -> str:
 
 @pytest.fixture
 def fresh_database(postgres: PostgresServer, migrated_template: str) -> Iterator[Database]:
+    with _copy_of(migrated_template, postgres) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def shared_database(postgres: PostgresServer, migrated_template: str) -> Iterator[Database]:
+    with _copy_of(migrated_template, postgres) as database:
+        yield database
+
+
+@contextmanager
+def _copy_of(template: str, postgres: PostgresServer) -> Iterator[Database]:
     database = Database(postgres, f"test_{uuid.uuid4().hex}")
-    asyncio.run(postgres.create_database(database.name, template=migrated_template))
+    asyncio.run(postgres.create_database(database.name, template=template))
     yield database
     asyncio.run(postgres.drop_database(database.name))
 

@@ -1,13 +1,12 @@
 """Fixtures: all services running; for one test, or, where tests do not disturb each other, for all tests of a file."""
 
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from launcher.embedded import NatsServer, PostgresServer, RedisServer
+from launcher.embedded import NatsServer, RedisServer
 from tests.api_gateway.support import UNLIMITED, Suite, User, open_market, run_suite
 from tests.servers import Database
 
@@ -26,15 +25,12 @@ async def admin(suite: Suite) -> User:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_suite(
-    postgres: PostgresServer, migrated_template: str, nats_server: NatsServer, redis_server: RedisServer
+    shared_database: Database, nats_server: NatsServer, redis_server: RedisServer
 ) -> AsyncIterator[Suite]:
     """For files whose tests say `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
-    database = Database(postgres, f"test_{uuid.uuid4().hex}")
-    await postgres.create_database(database.name, template=migrated_template)
     settings = {"redis_url": redis_server.url, "rate_tiers": {}, **UNLIMITED}
-    async with run_suite(database, nats_server.url, all_settings=settings) as running:
+    async with run_suite(shared_database, nats_server.url, all_settings=settings) as running:
         yield running
-    await postgres.drop_database(database.name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -2,15 +2,20 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
+import pytest_asyncio
 
 from auth_service import order_cancellations
 from engine.commands import TREASURY_ID
+from launcher.embedded import NatsServer
 from predmarket.auth.v1 import auth_pb2
 from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2, order_pb2_grpc
@@ -19,30 +24,50 @@ from runtime.grpc_client import call, open_channel
 from runtime.ports import free_port
 from tests.auth_service.support import Auth, make_admin, run_auth
 from tests.order_service.support import limit, settings_of, start_process
+from tests.servers import Database
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OrderProcess = asyncio.subprocess.Process
+
+PASSES_MADE = "SELECT passes_made FROM order_cancellations WHERE user_id = $1"
+"""None: the user's orders are not to be cancelled, or no longer."""
 
 
 @dataclass
 class Exchange:
-    """An auth_service here and an order_service as a process that can be killed and started again."""
+    """An auth_service here and an order_service as a process that can be killed and started again; `rows` is their
+    database."""
 
     auth: Auth
     auth_stack: AsyncExitStack
     order_fields: dict[str, Any]
     address: str
     channel: Any
+    rows: Any
     admin_token: str = ""
     process: OrderProcess | None = None
-    tokens: dict[str, auth_pb2.RegisterResponse] = field(default_factory=dict)
 
     async def start(self) -> None:
-        self.process = await start_process(self.order_fields)
+        """Unless it runs."""
+        if self.process is None or self.process.returncode is not None:
+            self.process = await start_process(self.order_fields)
 
     async def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
         await self.process.wait()
+
+    async def person(self) -> auth_pb2.RegisterResponse:
+        """Somebody new, with points."""
+        registered = await self.auth.register(f"{uuid.uuid4().hex}@example.org")
+        query = "SELECT granted_at IS NOT NULL FROM users WHERE user_id = $1"
+
+        async def has_points() -> bool:
+            return bool(await self.rows.fetchval(query, registered.user.user_id))
+
+        await until(has_points)
+        return registered
 
     async def ask(self, service: str, method: str, request: Any, token: str) -> Any:
         stub = getattr(order_pb2_grpc, f"{service}Stub")(self.channel)
@@ -83,48 +108,62 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -
 
 
 @asynccontextmanager
-async def running(fresh_database: Any, nats_url: str, tmp_path: Any) -> AsyncIterator[Exchange]:
+async def running(database: Database, nats_url: str, mail_folder: Path) -> AsyncIterator[Exchange]:
+    """With an administrator."""
     order_port, auth_port = free_port(), free_port()
     async with AsyncExitStack() as stack, AsyncExitStack() as auth_stack:
+        rows = await asyncpg.connect(database.superuser_url)
+        stack.push_async_callback(rows.close)
         auth = await auth_stack.enter_async_context(
             run_auth(
-                fresh_database.url_for("pm_auth"),
+                database.url_for("pm_auth"),
                 f"127.0.0.1:{order_port}",
                 grpc_port=auth_port,
-                mail_folder=tmp_path,
+                mail_folder=mail_folder,
                 grant_wait_seconds=5.0,
             )
         )
         fields = settings_of(
-            fresh_database.url_for("pm_order"),
+            database.url_for("pm_order"),
             nats_url,
             auth.jwks_url,
             grpc_port=order_port,
             auth_grpc=auth.address,
         )
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{order_port}"))
-        exchange = Exchange(auth, auth_stack, fields, f"127.0.0.1:{order_port}", channel)
+        exchange = Exchange(auth, auth_stack, fields, f"127.0.0.1:{order_port}", channel, rows)
         await exchange.start()
         try:
+            exchange.admin_token = (await make_admin(auth, rows)).tokens.access_token
+
+            async def all_have_points() -> bool:  # the treasury, too
+                return bool(await rows.fetchval("SELECT bool_and(granted_at IS NOT NULL) FROM users"))
+
+            await until(all_have_points)
             yield exchange
         finally:
             if exchange.process is not None and exchange.process.returncode is None:
                 await exchange.kill()
 
 
-@pytest.fixture
-async def exchange(
-    fresh_database: Any, nats_server: Any, rows: Any, tmp_path: Any
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_exchange(
+    shared_database: Database, nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Exchange]:
-    async with running(fresh_database, nats_server.url, tmp_path) as exchange:
-        exchange.admin_token = (await make_admin(exchange.auth, rows)).tokens.access_token
-
-        async def is_funded() -> bool:
-            query = "SELECT count(*) FROM users WHERE granted_at IS NULL"
-            return bool(await rows.fetchval(query) == 0)
-
-        await until(is_funded)
+    async with running(shared_database, nats_server.url, tmp_path_factory.mktemp("mail")) as exchange:
         yield exchange
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def exchange(shared_exchange: Exchange) -> Exchange:
+    """The one of the whole file; users and markets are each test's own."""
+    await shared_exchange.start()
+    return shared_exchange
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rows(exchange: Exchange) -> Any:
+    return exchange.rows
 
 
 async def suspend(exchange: Exchange, user_id: str) -> None:
@@ -147,9 +186,8 @@ async def test_open_orders_in_all_markets_are_cancelled_and_none_can_follow(
     exchange: Exchange, rows: Any
 ) -> None:
     markets = [await exchange.open_market() for _ in range(3)]
-    ada, eve = await exchange.auth.register(), await exchange.auth.register("eve@example.org")
+    ada, eve = await exchange.person(), await exchange.person()
     key = await exchange.auth.api_key(ada.tokens.access_token)
-    await until(lambda: funded(rows))
     for market_id in markets:
         for token in (ada.tokens.access_token, key.secret, eve.tokens.access_token):
             await exchange.place(market_id, token)
@@ -170,14 +208,9 @@ async def test_open_orders_in_all_markets_are_cancelled_and_none_can_follow(
     assert locked == 0
 
 
-async def funded(rows: Any) -> bool:
-    return bool(await rows.fetchval("SELECT bool_and(granted_at IS NOT NULL) FROM users"))
-
-
 async def test_orders_are_cancelled_also_when_order_service_was_down(exchange: Exchange, rows: Any) -> None:
     market_id = await exchange.open_market()
-    ada = await exchange.auth.register()
-    await until(lambda: funded(rows))
+    ada = await exchange.person()
     for _ in range(3):
         await exchange.place(market_id, ada.tokens.access_token)
     await exchange.kill()
@@ -194,37 +227,37 @@ async def test_orders_are_cancelled_also_when_order_service_was_down(exchange: E
 
 
 async def test_orders_are_cancelled_also_when_auth_service_ended_right_after_the_suspension(
-    exchange: Exchange, rows: Any, fresh_database: Any, tmp_path: Any
+    fresh_database: Database, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    market_id = await exchange.open_market()
-    ada = await exchange.auth.register()
-    await until(lambda: funded(rows))
-    await exchange.place(market_id, ada.tokens.access_token)
-    await exchange.kill()
-    await suspend(exchange, ada.user.user_id)
-    await exchange.auth_stack.aclose()
-    assert await open_orders(rows, ada.user.user_id) == 1
-
-    async def is_done() -> bool:
-        return await open_orders(rows, ada.user.user_id) == 0
-
     url = fresh_database.url_for("pm_auth")
-    async with run_auth(url, exchange.address, mail_folder=tmp_path) as successor:
-        exchange.order_fields |= {"jwks_url": successor.jwks_url, "auth_grpc": successor.address}
-        await exchange.start()
-        await until(is_done)
+    async with running(fresh_database, nats_server.url, tmp_path) as exchange:
+        market_id = await exchange.open_market()
+        ada = await exchange.person()
+        await exchange.place(market_id, ada.tokens.access_token)
+        await exchange.kill()
+        await suspend(exchange, ada.user.user_id)
+        await exchange.auth_stack.aclose()
+        assert await open_orders(exchange.rows, ada.user.user_id) == 1
+
+        async def is_done() -> bool:
+            return await open_orders(exchange.rows, ada.user.user_id) == 0
+
+        async with run_auth(url, exchange.address, mail_folder=tmp_path) as successor:
+            exchange.order_fields |= {"jwks_url": successor.jwks_url, "auth_grpc": successor.address}
+            await exchange.start()
+            await until(is_done)
 
 
 async def test_passes_follow_until_every_old_token_has_expired(
     exchange: Exchange, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order_cancellations, "PASSES_AFTER_SECONDS", (0, 1, 2))
-    ada = await exchange.auth.register()
+    ada = await exchange.person()
     await suspend(exchange, ada.user.user_id)
     seen: set[int] = set()
 
     async def is_over() -> bool:
-        made = await rows.fetchval("SELECT passes_made FROM order_cancellations")
+        made = await rows.fetchval(PASSES_MADE, ada.user.user_id)
         seen.add(-1 if made is None else made)
         return made is None
 
@@ -234,27 +267,25 @@ async def test_passes_follow_until_every_old_token_has_expired(
 
 async def test_whoever_is_restored_keeps_new_orders(exchange: Exchange, rows: Any) -> None:
     market_id = await exchange.open_market()
-    ada = await exchange.auth.register()
-    await until(lambda: funded(rows))
+    ada = await exchange.person()
     await suspend(exchange, ada.user.user_id)
 
     async def first_pass_made() -> bool:
-        return bool(await rows.fetchval("SELECT passes_made > 0 FROM order_cancellations"))
+        return bool(await rows.fetchval(PASSES_MADE, ada.user.user_id))
 
     await until(first_pass_made)
     request = auth_pb2.RestoreUserRequest(user_id=ada.user.user_id, reason="a mistake")
     await exchange.auth.admin("RestoreUser", request, exchange.admin_token)
-    token = (await exchange.auth.log_in("ada@example.org")).tokens.access_token
+    token = (await exchange.auth.log_in(ada.user.email)).tokens.access_token
     await exchange.place(market_id, token)
-    assert await rows.fetchval("SELECT count(*) FROM order_cancellations") == 0
+    assert await rows.fetchval(PASSES_MADE, ada.user.user_id) is None
     await asyncio.sleep(2)
     assert await open_orders(rows, ada.user.user_id) == 1
 
 
 async def test_whoever_becomes_an_analyst_loses_the_open_orders(exchange: Exchange, rows: Any) -> None:
     market_id = await exchange.open_market()
-    ada = await exchange.auth.register()
-    await until(lambda: funded(rows))
+    ada = await exchange.person()
     await exchange.place(market_id, ada.tokens.access_token)
     request = auth_pb2.SetRoleRequest(user_id=ada.user.user_id, role=auth_pb2.ROLE_ANALYST, reason="reads")
     await exchange.auth.admin("SetRole", request, exchange.admin_token)
@@ -269,8 +300,7 @@ async def test_a_stream_that_is_open_takes_nothing_more_from_the_suspended(
     exchange: Exchange, rows: Any
 ) -> None:
     market_id = await exchange.open_market()
-    ada = await exchange.auth.register()
-    await until(lambda: funded(rows))
+    ada = await exchange.person()
     answers: asyncio.Queue[Any] = asyncio.Queue()
     requests: asyncio.Queue[order_pb2.TradeRequest] = asyncio.Queue()
 
@@ -312,8 +342,7 @@ async def test_a_stream_that_is_open_takes_nothing_more_from_the_suspended(
 
 async def test_scopes_hold_at_order_service(exchange: Exchange, rows: Any) -> None:
     market_id = await exchange.open_market()
-    ada = await exchange.auth.register()
-    await until(lambda: funded(rows))
+    ada = await exchange.person()
     read = (await exchange.auth.api_key(ada.tokens.access_token, auth_pb2.API_KEY_SCOPE_READ)).secret
     trade = (await exchange.auth.api_key(ada.tokens.access_token, auth_pb2.API_KEY_SCOPE_TRADE)).secret
     order = await exchange.place(market_id, trade)
@@ -374,7 +403,7 @@ async def test_an_admins_api_key_runs_no_market_and_sees_no_draft(exchange: Exch
 
 
 async def test_only_a_service_cancels_orders_of_others(exchange: Exchange, rows: Any) -> None:
-    ada = await exchange.auth.register()
+    ada = await exchange.person()
     request = order_pb2.CancelOrdersOfUserRequest(user_id=ada.user.user_id, minimum_version=9)
     for token in (ada.tokens.access_token, exchange.admin_token):
         with pytest.raises(ApiError) as refused:

@@ -36,13 +36,9 @@ async def test_killed_at_any_point_it_restarts_with_one_effect_per_key(
     async with AsyncExitStack() as stack:
         client = Client(issuer, f"127.0.0.1:{fields['grpc_port']}", stack)
         user = new_user()
-        process = await start_process(fields)
-        try:
-            market = await client.open_market(new_user())
-            await client.grant(user)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert await process.wait() == 0
+        async with run_service_here(issuer, fields) as before:
+            market = await before.open_market(new_user())
+            await before.grant(user)
         process = await start_process({**fields, "fail_point": point})
         request = limit(market, 50, 10, idempotency_key="once")
         asking = asyncio.create_task(place_until_answered(client, request, user))
@@ -55,7 +51,8 @@ async def test_killed_at_any_point_it_restarts_with_one_effect_per_key(
             assert again.order == order
         finally:
             process.send_signal(signal.SIGTERM)
-            await process.wait()
+            ended_with = await process.wait()
+        assert ended_with == 0
     await verify(fresh_database.superuser_url)
     assert await count_orders(fresh_database) == 1
 
@@ -134,16 +131,15 @@ async def test_an_owner_paused_inside_its_transaction_blocks_nobody(
     url = fresh_database.url_for("pm_order")
     first = settings_of(url, nats_server.url, issuer.url)
     second = settings_of(url, nats_server.url, issuer.url, instance="order_service-2", order_shards="")
-    processes = [await start_process(first)]
+    processes: list[asyncio.subprocess.Process] = []
     async with AsyncExitStack() as stack:
         old_client = Client(issuer, f"127.0.0.1:{first['grpc_port']}", stack)
         new_client = Client(issuer, f"127.0.0.1:{second['grpc_port']}", stack)
+        async with run_service_here(issuer, first) as before:
+            market, user = await before.open_market(new_user()), new_user()
+            await before.grant(user)
         try:
-            market, user = await old_client.open_market(new_user()), new_user()
-            await old_client.grant(user)
-            processes[0].send_signal(signal.SIGTERM)
-            await processes[0].wait()
-            processes[0] = await start_process({**first, "fail_point": f"pause-{point}"})
+            processes.append(await start_process({**first, "fail_point": f"pause-{point}"}))
             request = limit(market, 50, 10, idempotency_key="once")
             paused = asyncio.create_task(place_until_answered(old_client, request, user))
             await asyncio.sleep(1.5)
