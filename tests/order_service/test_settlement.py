@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 
 from launcher.embedded import NatsServer
+from predmarket.common.v1 import common_pb2
 from predmarket.order.v1 import order_pb2
 from tests.order_service.support import (
     POINT,
@@ -28,6 +29,10 @@ from tests.servers import Database
 HOLDERS = 10_000
 IN_FLIGHT = 128
 STEP = 100
+BATCH = 250
+OFFER_CENTS = 60
+"""Where the pool stands: it sells nothing at this price."""
+
 ORDERS_BESIDE = 5
 OTHER_SECONDS = 2.0
 """Ten times what an order on the other market may take at its 99th percentile."""
@@ -50,7 +55,7 @@ async def test_ten_thousand_holders_are_paid_once_though_it_is_killed_in_between
         holders = [new_user() for _ in range(HOLDERS)]
         await client.grant(trader)
         await _in_turns(holders, lambda user: client.grant(user, 2))
-        await _in_turns(holders, lambda user: _mint(client, market, user))
+        await _hold(client, market, holders)
 
         settled = asyncio.Event()
         seconds: list[float] = []
@@ -104,9 +109,24 @@ async def _shard_of(client: Client, market: str) -> int:
     return shard
 
 
-async def _mint(client: Client, market: str, user: str) -> None:
-    request = order_pb2.MintSetsRequest(market_id=market, quantity_micros=POINT, idempotency_key=user)
-    await client.ask("MintSets", request, user)
+async def _hold(client: Client, market: str, holders: Sequence[str]) -> None:
+    """A YES each, all of one seller who keeps the NO, in batches."""
+    seller, quantity = new_user(), len(holders)
+    await client.grant(seller, quantity)
+    mint = order_pb2.MintSetsRequest(market_id=market, quantity_micros=quantity * POINT)
+    await client.ask("MintSets", mint, seller)
+    offer = limit(market, OFFER_CENTS, quantity, side=common_pb2.SIDE_SELL)
+    assert (await client.ask("PlaceOrder", offer, seller)).order.status == "OPEN"
+    for first in range(0, quantity, BATCH):
+        commands = [
+            order_pb2.OrderCommand(
+                place=limit(market, OFFER_CENTS, 1), access_token=client.issuer.token(holder)
+            )
+            for holder in holders[first : first + BATCH]
+        ]
+        batch = order_pb2.SubmitCommandsRequest(commands=commands)
+        results = (await client.ask("SubmitCommands", batch, seller)).results
+        assert {result.order.status for result in results} == {"FILLED"}
 
 
 async def _in_turns(users: Sequence[str], do: Callable[[str], Awaitable[object]]) -> None:
