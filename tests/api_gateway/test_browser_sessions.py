@@ -6,10 +6,13 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from api_gateway.renewals import _Place
 from tests.api_gateway.support import UNLIMITED, Reply, Suite, User, run_suite
 from tests.auth_service.support import PASSWORD
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AT_ONCE = 40
 NAMES = {"__Host-pm_access", "__Host-pm_refresh", "__Host-pm_csrf"}
@@ -47,7 +50,13 @@ def set_cookies(reply: Reply) -> Mapping[str, str]:
     return {name: morsel.value for name, morsel in jar.items()}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def suite(shared_suite: Suite) -> Suite:
+    """The one of the whole file: users are each test's own."""
+    return shared_suite
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def browser(suite: Suite) -> Browser:
     ann = await suite.user("ann")
     made = Browser(suite)
@@ -127,7 +136,7 @@ async def test_a_dead_session_still_reads_what_is_public(browser: Browser) -> No
     assert browser.cookies == {}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def two_gateways(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Suite]:
     settings = {"redis_url": redis_server.url, **UNLIMITED}
     async with run_suite(fresh_database, nats_server.url, all_settings=settings, gateways=2) as running:
@@ -179,7 +188,7 @@ async def test_plain_http_from_another_machine_is_told_why_it_gets_no_cookies(su
     assert "Set-Cookie" not in reply.headers
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def on_a_lan(fresh_database: Any, nats_server: Any, redis_server: Any) -> AsyncIterator[Suite]:
     settings = {"insecure_cookies": True, "redis_url": redis_server.url, **UNLIMITED}
     async with run_suite(fresh_database, nats_server.url, all_settings=settings) as running:
