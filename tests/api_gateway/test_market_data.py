@@ -1,11 +1,40 @@
 """Quotes, search, merged books, tickers and holders over REST, for who has not logged in, too."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
-from tests.api_gateway.support import POINT, Suite, User, open_market
+import pytest
+import pytest_asyncio
+
+from launcher.embedded import NatsServer, RedisServer
+from tests.api_gateway.support import POINT, UNLIMITED, Suite, User, open_market, run_suite
 from tests.api_gateway.test_end_to_end import limit
+from tests.servers import Database
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def suite(shared_suite: Suite) -> Suite:
+    """The one of the whole file: markets and users are each test's own."""
+    return shared_suite
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def admin(shared_admin: User) -> User:
+    return shared_admin
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_suite(
+    fresh_database: Database, nats_server: NatsServer, redis_server: RedisServer
+) -> AsyncIterator[Suite]:
+    """Where there are no markets but the test's."""
+    settings = {"redis_url": redis_server.url, "rate_tiers": {}, **UNLIMITED}
+    async with run_suite(fresh_database, nats_server.url, all_settings=settings) as running:
+        yield running
 
 
 async def test_a_quote_is_for_everybody_and_for_no_cache(suite: Suite, admin: User) -> None:
@@ -55,9 +84,10 @@ async def test_a_merged_book_shows_the_pools_part(suite: Suite, admin: User) -> 
     assert (alone["bids"], alone["asks"]) == ([[480_000, 5 * POINT]], [])
 
 
-async def test_tickers_follow_the_trades(suite: Suite, admin: User) -> None:
+async def test_tickers_follow_the_trades(own_suite: Suite) -> None:
+    admin = await own_suite.admin()
     markets = sorted([await open_market(admin), await open_market(admin)])
-    ann, nobody = await suite.user("ann"), suite.nobody()
+    ann, nobody = await own_suite.user("ann"), own_suite.nobody()
     await ann.post("/v1/orders", limit(markets[0], "BUY", "YES", 560_000, 30 * POINT))
     ticker = await nobody.get(f"/v1/markets/{markets[0]}/ticker")
     assert ticker["volume_24h_micros"] == ticker["volume_micros"] == 30 * POINT
@@ -108,10 +138,11 @@ async def test_holders_have_names_and_no_addresses(suite: Suite, admin: User) ->
     assert ann.email not in str(reply.body)
 
 
-async def test_markets_are_searched_and_sorted(suite: Suite, admin: User) -> None:
+async def test_markets_are_searched_and_sorted(own_suite: Suite) -> None:
+    admin = await own_suite.admin()
     rain = await open_market(admin, question="Rain in Bern?", category="weather")
     goals = await open_market(admin, question="Goals?", category="sport")
-    ann, nobody = await suite.user("ann"), suite.nobody()
+    ann, nobody = await own_suite.user("ann"), own_suite.nobody()
     await ann.post("/v1/orders", limit(rain, "BUY", "YES", 560_000, 30 * POINT))
 
     async def found(query: str) -> list[str]:
