@@ -13,12 +13,9 @@
 For annotations: `from tests.servers import Database`.
 """
 
-import asyncio
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,9 +23,11 @@ from hypothesis import settings
 
 from launcher.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer
 from launcher.embedded.kafka import why_not
-from tests.servers import Broker, Database, make_migrated, new_folder
+from tests.servers import Broker, Database, copied_database, make_migrated, new_folder
 
 TEMPLATE = "template_migrated"
+# Copies stay until the server goes; its housekeeping is not to go round hundreds of them all the time.
+MANY_DATABASES = {"autovacuum_naptime": "10min"}
 
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("suite", deadline=None)
@@ -51,7 +50,7 @@ def private_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(server_folder: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(server_folder / "postgres")
+    server = PostgresServer(server_folder / "postgres", settings=MANY_DATABASES)
     server.start()
     yield server
     server.stop()
@@ -98,22 +97,14 @@ def migrated_template(postgres: PostgresServer) -> str:
 
 @pytest.fixture
 def fresh_database(postgres: PostgresServer, migrated_template: str) -> Iterator[Database]:
-    with _copy_of(migrated_template, postgres) as database:
+    with copied_database(postgres, migrated_template) as database:
         yield database
 
 
 @pytest.fixture(scope="module")
 def shared_database(postgres: PostgresServer, migrated_template: str) -> Iterator[Database]:
-    with _copy_of(migrated_template, postgres) as database:
+    with copied_database(postgres, migrated_template) as database:
         yield database
-
-
-@contextmanager
-def _copy_of(template: str, postgres: PostgresServer) -> Iterator[Database]:
-    database = Database(postgres, f"test_{uuid.uuid4().hex}")
-    asyncio.run(postgres.create_database(database.name, template=template))
-    yield database
-    asyncio.run(postgres.drop_database(database.name))
 
 
 @pytest.fixture

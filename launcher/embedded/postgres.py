@@ -131,14 +131,6 @@ class PostgresServer(EmbeddedServer):
         finally:
             await connection.close()
 
-    async def drop_database(self, database: str) -> None:
-        """Also ends the sessions that still use it."""
-        connection = await asyncpg.connect(self.url)
-        try:
-            await connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-        finally:
-            await connection.close()
-
     def delete(self) -> None:
         """Remove the data, wherever it is."""
         assert self._process is None, "stop it first"

@@ -17,7 +17,7 @@ from runtime.postgres import Connection, Pool, open_pool
 from tests.analytics import world as world_module
 from tests.analytics.world import World
 from tests.db_service.shard import connect
-from tests.servers import Database
+from tests.servers import Database, copied_database
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +64,7 @@ async def reader(fresh_database: Database) -> AsyncIterator[Connection]:
 @pytest.fixture(scope="module")
 def world(postgres: PostgresServer, migrated_template: str, engine_folder: Path) -> Iterator[World]:
     """Read only, so one for all tests."""
-    database = Database(postgres, f"test_{uuid4().hex}")
-    asyncio.run(postgres.create_database(database.name, template=migrated_template))
-    clickhouse = ClickHouse(Place(folder=engine_folder, database=database.name))
-    yield asyncio.run(world_module.made(database, clickhouse))
-    asyncio.run(world_module.ended(clickhouse))
-    asyncio.run(postgres.drop_database(database.name))
+    with copied_database(postgres, migrated_template) as database:
+        clickhouse = ClickHouse(Place(folder=engine_folder, database=database.name))
+        yield asyncio.run(world_module.made(database, clickhouse))
+        asyncio.run(world_module.ended(clickhouse))

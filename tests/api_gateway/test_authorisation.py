@@ -64,16 +64,15 @@ class Cell:
 
 @pytest.fixture(scope="module")
 def cells(
-    postgres: Any, migrated_template: str, nats_server: Any, redis_server: Any, server_folder: Path
+    shared_database: Database, nats_server: Any, redis_server: Any, server_folder: Path
 ) -> Mapping[tuple[str, str, str], Cell]:
     """All of them, asked once of one running suite."""
-    database = Database(postgres, f"matrix_{uuid.uuid4().hex}")
+    folder = server_folder / shared_database.name
     settings = {"redis_url": redis_server.url, **UNLIMITED}
 
     async def asked() -> dict[tuple[str, str, str], Cell]:
-        await postgres.create_database(database.name, template=migrated_template)
         async with run_suite(
-            database, nats_server.url, all_settings=settings, analytics=server_folder / database.name
+            shared_database, nats_server.url, all_settings=settings, analytics=folder
         ) as suite:
             callers = await _callers(suite)
             return {
@@ -82,9 +81,7 @@ def cells(
                 for who, caller in callers.items()
             }
 
-    found = asyncio.run(asked())
-    asyncio.run(postgres.drop_database(database.name))
-    return found
+    return asyncio.run(asked())
 
 
 @pytest.mark.parametrize("who", CALLERS)

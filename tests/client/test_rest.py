@@ -1,5 +1,6 @@
 """Every call of the client on the running services, to the micro."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -134,6 +135,9 @@ async def test_an_administrator_opens_edits_settles_grants_and_sweeps(
     tried = await admin.admin.resolve(draft.market_id, "YES", reason="seen", dry_run=True)
     assert (tried.settlement.holders, len(tried.settlement.payouts)) == (1, 1)
     assert (await admin.admin.resolve(draft.market_id, "YES", reason="seen")).status == "RESOLVED"
+    async with asyncio.timeout(20):
+        while not (await admin.markets.get(draft.market_id)).settled:
+            await asyncio.sleep(0.05)
     other = await open_market(admin)
     assert (await admin.admin.cancel(other, reason="ill-posed")).status == "CANCELLED"
     me = await ann.accounts.me()

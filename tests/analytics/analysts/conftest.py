@@ -27,7 +27,7 @@ from runtime.http_server import HttpServer
 from runtime.tokens import TokenVerifier
 from tests.analytics.analysts.past import make_past
 from tests.runtime.test_tokens import NOW, USER, Issuer
-from tests.servers import Database
+from tests.servers import copied_database
 
 TRADES = 1_000
 
@@ -154,10 +154,8 @@ async def _served(stack: AsyncExitStack, app: web.Application) -> int:
 @pytest.fixture(scope="session")
 def past(postgres: PostgresServer, migrated_template: str, engine_folder: Path) -> Iterator[Place]:
     """Markets with days of trading; read only, so one for all tests."""
-    database = Database(postgres, f"test_{uuid4().hex}")
-    asyncio.run(postgres.create_database(database.name, template=migrated_template))
-    place = Place(folder=engine_folder, database=database.name)
-    asyncio.run(make_past(database, place))
-    yield place
-    asyncio.run(_drop(place))
-    asyncio.run(postgres.drop_database(database.name))
+    with copied_database(postgres, migrated_template) as database:
+        place = Place(folder=engine_folder, database=database.name)
+        asyncio.run(make_past(database, place))
+        yield place
+        asyncio.run(_drop(place))
