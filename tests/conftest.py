@@ -15,6 +15,7 @@ For annotations: `from tests.servers import Database`.
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def postgres(server_folder: Path) -> Iterator[PostgresServer]:
     server = PostgresServer(server_folder / "postgres", settings=MANY_DATABASES)
     server.start()
     yield server
+    server.stop_signal = (
+        signal.SIGQUIT
+    )  # "immediate": nothing of it is kept, so nothing has to be written down
     server.stop()
     server.delete()
 

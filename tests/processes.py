@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -19,6 +21,23 @@ SIDE_BY_SIDE: Final = int(os.environ.get("SIDE_BY_SIDE", "1"))
 
 READY_SECONDS: Final = 30.0
 CHUNK_BYTES: Final = 65_536
+PAUSE_SECONDS: Final = 10.0
+
+
+def pause(pid: int) -> None:
+    """SIGSTOP, until it has taken effect: its threads stop one after the other, and some still answer meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + PAUSE_SECONDS
+    while _states(pid) != {"T"}:
+        assert time.monotonic() < deadline, "it does not stop"
+        time.sleep(0.001)
+
+
+def _states(pid: int) -> set[str]:
+    """Of its threads, as proc(5) names them."""
+    return {
+        stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+    }
 
 
 class ServiceProcess:

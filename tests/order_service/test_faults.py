@@ -25,6 +25,7 @@ from tests.order_service.support import (
     start_process,
     verify,
 )
+from tests.processes import pause
 from tests.servers import Database
 
 
@@ -99,7 +100,7 @@ async def test_a_paused_owner_writes_nothing_after_a_takeover(
         try:
             market, user = await old_client.open_market(new_user()), new_user()
             await old_client.grant(user)
-            old.send_signal(signal.SIGSTOP)
+            pause(old.pid)
             request = limit(market, 50, 10, idempotency_key="once")
             late = asyncio.create_task(place_until_answered(old_client, request, user))
             new = await start_process(second)

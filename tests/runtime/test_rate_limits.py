@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from launcher.embedded import RedisServer
 from runtime.rate_limits import ANSWER_SECONDS, SCRIPT, Limit, LimiterAway, RateLimiter, Verdict
+from tests.processes import pause
 from tests.runtime.rate_hammer import hammer
 
 PROCESSES = 4
@@ -200,7 +201,7 @@ async def test_without_redis_nobody_waits_longer_than_the_bound(
     if damage == "stopped":
         private_redis.stop()
     else:
-        os.kill(private_redis.pid, signal.SIGSTOP)
+        pause(private_redis.pid)
     started_at = time.monotonic()
     answers = await asyncio.gather(
         *(limiter.admit("a", Limit(5)) for _ in range(1_000)), return_exceptions=True
@@ -219,7 +220,7 @@ async def test_a_process_that_was_held_up_itself_does_not_blame_redis(private_re
     answer_seconds = 0.2
     limiter = RateLimiter(private_redis.url, answer_seconds=answer_seconds)
     assert (await limiter.admit("a", Limit(5))).admitted  # connected
-    os.kill(private_redis.pid, signal.SIGSTOP)
+    pause(private_redis.pid)
     asking = asyncio.create_task(limiter.admit("a", Limit(5)))
     await asyncio.sleep(answer_seconds / 4)  # the question is there
     os.kill(private_redis.pid, signal.SIGCONT)

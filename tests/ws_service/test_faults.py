@@ -13,6 +13,7 @@ import nats
 import pytest
 from nats.js.api import StreamConfig
 
+from tests.processes import pause
 from tests.ws_service.support import Live, Reader, Servers, ensure_user_events, run_live
 
 AWAY_SECONDS = 60
@@ -159,7 +160,7 @@ async def test_a_bus_that_hangs_is_said_to_be_away_and_loses_nothing(
     other = str(uuid.uuid4())
     alone.books.put(other, seq=1)
     late = await alone.connect()
-    os.kill(private_nats.pid, signal.SIGSTOP)
+    pause(private_nats.pid)
     try:
         began = time.monotonic()
         frame = await late.subscribe("book", other)
