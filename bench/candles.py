@@ -71,7 +71,7 @@ def section(quick: bool) -> Section:
         ),
         metrics=("p50 ms", "p99 ms", "answers"),
         ours=(),
-        arms=_arms(trades, 20 if quick else 200),
+        arms=_arms(trades, 20 if quick else 60),
     )
 
 

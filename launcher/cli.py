@@ -27,6 +27,7 @@ from launcher.run import EmbeddedServers, StepFailed, create_admin, run
 from launcher.supervisor import ROOT, is_ready
 from predmarket_client import Client, Market, PredmarketError, micros
 from predmarket_client.areas.admin import GrantKind
+from runtime.ports import keep_to
 
 STOP_SECONDS = 60.0
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -57,7 +58,9 @@ def run_command(
     kafka: Annotated[int, typer.Option(help="1: also a Kafka broker (needs Java and Maven).")] = 0,
     shards: Annotated[int, typer.Option(help="Shards of a new database. 0: the usual number.")] = 0,
 ) -> None:
-    """Start everything and stay until Ctrl-C."""
+    """Start everything and stay until Ctrl-C. FREE_PORTS=15000-19999 names the ports from which it may take."""
+    if part := os.environ.get("FREE_PORTS"):
+        keep_to(part)
     options = RunOptions(
         port=port,
         data=data,

@@ -7,7 +7,18 @@ PORT_MIN = 15_000
 PORT_MAX = 32_000
 ATTEMPTS_MAX = 500
 
+_range = range(PORT_MIN, PORT_MAX)
 _given: set[int] = set()
+
+
+def keep_to(part: str) -> None:
+    """Only ports of this part from now on, as 15000-19999.
+
+    Processes side by side, each with its own part, take none that another has chosen and does not listen on yet.
+    """
+    global _range
+    first, last = part.split("-")
+    _range = range(int(first), int(last) + 1)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -17,11 +28,11 @@ def free_port(host: str = "127.0.0.1") -> int:
     """
     source = random.SystemRandom()
     for _ in range(ATTEMPTS_MAX):
-        port = source.randrange(PORT_MIN, PORT_MAX)
+        port = source.choice(_range)
         if port not in _given and is_free(port, host):
             _given.add(port)
             return port
-    raise RuntimeError(f"no free port between {PORT_MIN} and {PORT_MAX}")
+    raise RuntimeError(f"no free port between {_range[0]} and {_range[-1]}")
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

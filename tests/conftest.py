@@ -24,7 +24,19 @@ from hypothesis import settings
 
 from launcher.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer
 from launcher.embedded.kafka import why_not
+from runtime.ports import PORT_MAX, PORT_MIN, keep_to
 from tests.servers import Broker, Database, copied_database, make_migrated, new_folder
+
+
+def _ports_of_this_process() -> str:
+    """Of several test processes each has a part of the ports, as have the processes that it starts."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = (PORT_MAX - PORT_MIN) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return f"{PORT_MIN + worker * count}-{PORT_MIN + (worker + 1) * count - 1}"
+
+
+os.environ["FREE_PORTS"] = _ports_of_this_process()  # for the launchers that it starts
+keep_to(os.environ["FREE_PORTS"])
 
 TEMPLATE = "template_migrated"
 # Copies stay until the server goes; its housekeeping is not to go round hundreds of them all the time.
