@@ -60,7 +60,10 @@ def run_command(
 ) -> None:
     """Start everything and stay until Ctrl-C. FREE_PORTS=15000-19999 names the ports from which it may take."""
     if part := os.environ.get("FREE_PORTS"):
-        keep_to(part)
+        try:
+            keep_to(part)
+        except ValueError as error:
+            raise BadOption(f"FREE_PORTS: {error}") from error
     options = RunOptions(
         port=port,
         data=data,

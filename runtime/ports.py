@@ -1,10 +1,12 @@
 """Free TCP ports, below the range from which the kernel takes ports for outgoing connections."""
 
 import random
+import re
 import socket
 
 PORT_MIN = 15_000
 PORT_MAX = 32_000
+PORT_LAST = 65_535
 ATTEMPTS_MAX = 500
 
 _range = range(PORT_MIN, PORT_MAX)
@@ -15,10 +17,13 @@ def keep_to(part: str) -> None:
     """Only ports of this part from now on, as 15000-19999.
 
     Processes side by side, each with its own part, take none that another has chosen and does not listen on yet.
+    Raises ValueError for anything but a range of ports.
     """
     global _range
-    first, last = part.split("-")
-    _range = range(int(first), int(last) + 1)
+    bounds = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", part)
+    if bounds is None or not 1 <= int(bounds[1]) <= int(bounds[2]) <= PORT_LAST:
+        raise ValueError(f"{part!r} is no range of ports, such as {PORT_MIN}-{PORT_MAX - 1}")
+    _range = range(int(bounds[1]), int(bounds[2]) + 1)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -8,11 +8,10 @@ from typing import Any
 
 from launcher.embedded import NatsServer
 from runtime.clock import SystemClock, to_rfc3339
-from tests.api_gateway.support import POINT, UNLIMITED, Suite, User, open_market, run_suite
+from tests.api_gateway.support import NOBODY, POINT, UNLIMITED, Suite, User, open_market, run_suite
 from tests.servers import Database
 
 WAIT_SECONDS = 30
-NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 async def _until(user: User, path: str, condition: Any) -> dict[str, Any]:

@@ -37,6 +37,8 @@ from tests.servers import Database
 from ws_service.settings import WsSettings
 
 POINT = 1_000_000
+NOBODY = "00000000-0000-7000-8000-000000000000"
+"""An id that nothing and nobody has."""
 MAIL_SECONDS = 20
 UNLIMITED = {f"rate_{bucket}_per_minute": 10**6 for bucket in ("public", "trades", "cancels", "admin")}
 """More than any test sends."""
@@ -162,6 +164,36 @@ async def open_market(admin: User, **terms: Any) -> str:
     return market_id
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where each service of a suite listens."""
+
+    orders: str
+    http_ports: list[int]
+    db_port: int = field(default_factory=free_port)
+    market_port: int = field(default_factory=free_port)
+    ws_port: int = field(default_factory=free_port)
+    analytics_port: int = field(default_factory=free_port)
+
+    @property
+    def order_address(self) -> str:
+        """Of the suite's own process of order_service; others are the test's."""
+        return addresses_of(self.orders)[0]
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.ws_port}/ws/v1"
+
+    @property
+    def of_gateways(self) -> dict[str, Any]:
+        """Settings that every gateway has and no other service."""
+        return {
+            "db_grpc": f"127.0.0.1:{self.db_port}",
+            "analytics_grpc": f"127.0.0.1:{self.analytics_port}",
+            "ws_url": self.ws_url,
+        }
+
+
 @asynccontextmanager
 async def run_suite(
     database: Database,
@@ -176,103 +208,99 @@ async def run_suite(
     `order_grpc` among them: the first address is the suite's own process, others are started by the test. `analytics`:
     the folder of its engine (None: there is none). With SIDE_BY_SIDE=2 in the environment two processes of ws_service,
     and of api_gateway unless `gateways` is given."""
-    db_port, market_port, ws_port = free_port(), free_port(), free_port()
-    http_ports = [free_port() for _ in range(gateways)]
-    gateways_apart, sockets_apart = gateways == 1 and SIDE_BY_SIDE > 1, SIDE_BY_SIDE > 1
-    orders = str((all_settings or {}).get("order_grpc") or f"127.0.0.1:{free_port()}")
-    order_address = addresses_of(orders)[0]
-    ws_url = f"ws://127.0.0.1:{ws_port}/ws/v1"
+    given = dict(all_settings or {})
+    orders = str(given.get("order_grpc") or f"127.0.0.1:{free_port()}")
+    places = _Places(orders, [free_port() for _ in range(gateways)])
+    gateways_apart = gateways == 1 and SIDE_BY_SIDE > 1
     async with AsyncExitStack() as stack:
-        of_auth = {
-            "signup_grant_micros": 10_000 * POINT,
-            "mail_folder": Path(stack.enter_context(TemporaryDirectory())),
-            **(auth_settings or {}),
-        }
+        mail_folder = Path(stack.enter_context(TemporaryDirectory()))
+        of_auth = {"signup_grant_micros": 10_000 * POINT, "mail_folder": mail_folder, **(auth_settings or {})}
         auth = await stack.enter_async_context(run_auth(database.url_for("pm_auth"), orders, **of_auth))
         shared = {
             "jwks_url": auth.jwks_url,
             "auth_grpc": auth.address,
             "nats_url": nats_url,
             "order_grpc": orders,
-            "market_grpc": f"127.0.0.1:{market_port}",
-            **(all_settings or {}),
+            "market_grpc": f"127.0.0.1:{places.market_port}",
+            **given,
         }
-        analytics_port = free_port()
-        of_gateways = {
-            "db_grpc": f"127.0.0.1:{db_port}",
-            "analytics_grpc": f"127.0.0.1:{analytics_port}",
-            "ws_url": ws_url,
-        }
+        of_gateways = {**shared, **places.of_gateways}
         if analytics is not None:
-            place = Place(folder=analytics / "clickhouse")
-            process_apart = Analytics(settings_of(database, nats_url, place), analytics_port)
-            await stack.enter_async_context(ended(process_apart))
-            await process_apart.start()
-        plan: list[tuple[str, Serve, type[ServiceSettings], dict[str, Any]]] = [
-            (
-                "order_service",
-                order_service.process.serve,
-                OrderSettings,
-                {
-                    "database_url": database.url_for("pm_order"),
-                    "grpc_port": int(order_address.rpartition(":")[2]),
-                    "order_shards": "0",
-                },
-            ),
-            (
-                "db_service",
-                db_service.process.serve,
-                DbSettings,
-                {"database_url": database.url_for("pm_db"), "grpc_port": db_port},
-            ),
-            (
-                "market_service",
-                market_service.process.serve,
-                MarketSettings,
-                {"database_url": database.url_for("pm_market"), "grpc_port": market_port},
-            ),
-            *(
-                (
-                    "api_gateway",
-                    api_gateway.process.serve,
-                    GatewaySettings,
-                    {**of_gateways, "http_port": http_port},
-                )
-                for http_port in http_ports
-                if not gateways_apart
-            ),
-        ]
-        if not sockets_apart:
-            plan.append(("ws_service", ws_service.process.serve, WsSettings, {"http_port": ws_port}))
-        for name, serve, settings_class, own in plan:
-            settings = settings_class(**{**shared, **own})
-            inner = await stack.enter_async_context(AsyncExitStack())
-            process = Process(name, settings, inner, OpsServer(host="127.0.0.1", port=0))
-            await serve(process, settings)
-            await process.set_ready(True)
-        if sockets_apart:
-            await stack.enter_async_context(side_by_side("ws_service", shared, SIDE_BY_SIDE, ws_port))
-        if gateways_apart:
-            settings_apart = {**shared, **of_gateways}
-            await stack.enter_async_context(
-                side_by_side("api_gateway", settings_apart, SIDE_BY_SIDE, http_ports[0])
-            )
+            await _start_analytics(stack, database, nats_url, analytics, places.analytics_port)
+        await _start_inner_services(stack, database, places, shared)
+        await _start_gateways(stack, places.http_ports, of_gateways, gateways_apart)
+        await _start_live_feed(stack, places.ws_port, shared)
         # A connection for each request, where each connection goes to the next process.
         connector = aiohttp.TCPConnector(force_close=gateways_apart)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         await _until_founded(database)
-        urls = [f"http://127.0.0.1:{http_port}" for http_port in http_ports]
+        urls = [f"http://127.0.0.1:{http_port}" for http_port in places.http_ports]
         yield Suite(
-            urls[0],
-            ws_url,
-            http,
-            database,
-            order_address,
-            shared,
-            urls,
-            of_auth["mail_folder"],
-            {**shared, **of_gateways},
+            url=urls[0],
+            ws_url=places.ws_url,
+            http=http,
+            database=database,
+            order_address=places.order_address,
+            shared=shared,
+            urls=urls,
+            mail_folder=of_auth["mail_folder"],
+            of_gateways=of_gateways,
         )
+
+
+async def _start_analytics(
+    stack: AsyncExitStack, database: Database, nats_url: str, folder: Path, port: int
+) -> None:
+    """In a process of its own: its engine can be in a process once."""
+    process = Analytics(settings_of(database, nats_url, Place(folder=folder / "clickhouse")), port)
+    await stack.enter_async_context(ended(process))
+    await process.start()
+
+
+async def _start_inner_services(
+    stack: AsyncExitStack, database: Database, places: _Places, shared: Mapping[str, Any]
+) -> None:
+    """Those behind the edge."""
+    orders = OrderSettings(
+        **shared,
+        database_url=database.url_for("pm_order"),
+        grpc_port=int(places.order_address.rpartition(":")[2]),
+        order_shards="0",
+    )
+    reads = DbSettings(**shared, database_url=database.url_for("pm_db"), grpc_port=places.db_port)
+    markets = MarketSettings(
+        **shared, database_url=database.url_for("pm_market"), grpc_port=places.market_port
+    )
+    await _start(stack, "order_service", order_service.process.serve, orders)
+    await _start(stack, "db_service", db_service.process.serve, reads)
+    await _start(stack, "market_service", market_service.process.serve, markets)
+
+
+async def _start_gateways(
+    stack: AsyncExitStack, http_ports: list[int], settings: Mapping[str, Any], apart: bool
+) -> None:
+    """One on each port, or, apart, several processes on the only one."""
+    if apart:
+        await stack.enter_async_context(side_by_side("api_gateway", settings, SIDE_BY_SIDE, http_ports[0]))
+        return
+    for http_port in http_ports:
+        gateway = GatewaySettings(**{**settings, "http_port": http_port})
+        await _start(stack, "api_gateway", api_gateway.process.serve, gateway)
+
+
+async def _start_live_feed(stack: AsyncExitStack, ws_port: int, shared: Mapping[str, Any]) -> None:
+    if SIDE_BY_SIDE > 1:
+        await stack.enter_async_context(side_by_side("ws_service", shared, SIDE_BY_SIDE, ws_port))
+    else:
+        await _start(stack, "ws_service", ws_service.process.serve, WsSettings(**shared, http_port=ws_port))
+
+
+async def _start(stack: AsyncExitStack, name: str, serve: Serve, settings: ServiceSettings) -> None:
+    """In the test's own loop."""
+    inner = await stack.enter_async_context(AsyncExitStack())
+    process = Process(name, settings, inner, OpsServer(host="127.0.0.1", port=0))
+    await serve(process, settings)
+    await process.set_ready(True)
 
 
 async def _until_founded(database: Database) -> None:

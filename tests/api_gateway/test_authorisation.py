@@ -16,12 +16,11 @@ import asyncpg
 import pytest
 
 from tests.api_gateway.contract import routes
-from tests.api_gateway.support import UNLIMITED, Suite, User, run_suite
+from tests.api_gateway.support import NOBODY, UNLIMITED, Suite, User, run_suite
 from tests.auth_service.support import PASSWORD
 from tests.servers import Database
 
 CALLERS = ("anonymous", "user", "admin", "analyst", "read key", "trade key", "admin's key")
-NOBODY = "00000000-0000-7000-8000-000000000000"
 OPEN = re.compile(
     r"/(healthz|readyz|version|openapi\.json|asyncapi\.yaml|docs(/.*)?)"
     r"|/v1/(time|\.well-known/jwks\.json|markets|markets/\{id\}|tickers)"

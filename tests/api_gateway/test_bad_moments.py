@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.api_gateway.support import POINT, Suite, User, open_market
+from tests.api_gateway.support import NOBODY, POINT, Suite, User, open_market
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CLOSES_IN_SECONDS = 2
-NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 def order(market_id: str, **fields: Any) -> dict[str, Any]:

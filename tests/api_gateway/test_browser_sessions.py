@@ -50,23 +50,17 @@ def set_cookies(reply: Reply) -> Mapping[str, str]:
     return {name: morsel.value for name, morsel in jar.items()}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def suite(shared_suite: Suite) -> Suite:
-    """The one of the whole file: users are each test's own."""
-    return shared_suite
-
-
 @pytest_asyncio.fixture(loop_scope="module")
-async def browser(suite: Suite) -> Browser:
-    ann = await suite.user("ann")
-    made = Browser(suite)
+async def browser(shared_suite: Suite) -> Browser:
+    ann = await shared_suite.user("ann")
+    made = Browser(shared_suite)
     assert (await made.log_in(ann.email)).status == 200
     return made
 
 
-async def test_tokens_come_as_cookies_that_scripts_cannot_read(suite: Suite) -> None:
-    ann = await suite.user("ann")
-    reply = await Browser(suite).log_in(ann.email)
+async def test_tokens_come_as_cookies_that_scripts_cannot_read(shared_suite: Suite) -> None:
+    ann = await shared_suite.user("ann")
+    reply = await Browser(shared_suite).log_in(ann.email)
     assert (reply.body["access_token"], reply.body["refresh_token"]) == (None, None)
     headers = reply.headers.getall("Set-Cookie")  # type: ignore[attr-defined]
     assert {header.partition("=")[0] for header in headers} == NAMES
@@ -86,7 +80,7 @@ async def test_a_session_reads_and_with_its_token_writes(browser: Browser) -> No
     assert (await browser.ask("POST", "/v1/ws-tickets", X_CSRF_Token=browser.csrf)).status == 201
 
 
-async def test_pages_of_other_sites_change_nothing(suite: Suite, browser: Browser) -> None:
+async def test_pages_of_other_sites_change_nothing(shared_suite: Suite, browser: Browser) -> None:
     own = {"X_CSRF_Token": browser.csrf}
     foreign: list[dict[str, str]] = [
         {},
@@ -94,7 +88,7 @@ async def test_pages_of_other_sites_change_nothing(suite: Suite, browser: Browse
         {"X_CSRF_Token": browser.csrf + "x"},
         {**own, "Origin": "https://evil.example"},
         {**own, "Origin": "null"},
-        {**own, "Origin": suite.url + "0"},
+        {**own, "Origin": shared_suite.url + "0"},
         {**own, "Sec_Fetch_Site": "cross-site"},
         {**own, "Sec_Fetch_Site": "same-site"},
     ]
@@ -102,19 +96,19 @@ async def test_pages_of_other_sites_change_nothing(suite: Suite, browser: Browse
         reply = await browser.ask("PATCH", "/v1/me", {"display_name": "Eve"}, **headers)
         assert (reply.status, reply.code) == (403, "CSRF_REJECTED"), headers
     allowed: list[dict[str, str]] = [
-        {**own, "Origin": suite.url, "Sec_Fetch_Site": "same-origin"},
+        {**own, "Origin": shared_suite.url, "Sec_Fetch_Site": "same-origin"},
         {**own, "Origin": "http://localhost:3000", "Sec_Fetch_Site": "cross-site"},
     ]
     for headers in allowed:
         reply = await browser.ask("PATCH", "/v1/me", {"display_name": "Ann"}, **headers)
         assert reply.status == 200, headers
-    stranger = Browser(suite)
+    stranger = Browser(shared_suite)
     reply = await stranger.log_in("ann@example.org", Origin="https://evil.example")
     assert reply.code == "CSRF_REJECTED"
 
 
-async def test_a_header_goes_before_cookies(suite: Suite, browser: Browser) -> None:
-    bob = await suite.user("bob")
+async def test_a_header_goes_before_cookies(shared_suite: Suite, browser: Browser) -> None:
+    bob = await shared_suite.user("bob")
     reply = await browser.ask("GET", "/v1/me", Authorization=f"Bearer {bob.token}")
     assert reply.body["user_id"] == bob.user_id
     assert (await browser.ask("GET", "/v1/me", Authorization="Bearer x")).status == 401
@@ -180,9 +174,9 @@ async def test_what_lies_in_redis_is_not_the_tokens(two_gateways: Suite, redis_s
         assert token not in place.result
 
 
-async def test_plain_http_from_another_machine_is_told_why_it_gets_no_cookies(suite: Suite) -> None:
-    ann = await suite.user("ann")
-    reply = await Browser(suite).log_in(ann.email, Host="192.168.7.7:8080")
+async def test_plain_http_from_another_machine_is_told_why_it_gets_no_cookies(shared_suite: Suite) -> None:
+    ann = await shared_suite.user("ann")
+    reply = await Browser(shared_suite).log_in(ann.email, Host="192.168.7.7:8080")
     assert (reply.status, reply.code) == (400, "COOKIES_NEED_HTTPS")
     assert "INSECURE_COOKIES" in reply.body["detail"]
     assert "Set-Cookie" not in reply.headers
