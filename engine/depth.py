@@ -66,9 +66,12 @@ def merged(
 def _side(book: Mapping[int, int], reserves: pool.Reserves, acquired: Outcome, tick: int) -> Iterator[Level]:
     """Levels that hold something. Who sells YES acquires NO from the pool, at the complement of the YES price."""
     lot, taken = lot_micros(tick), 0
-    in_book = {price if acquired is Outcome.YES else MICROS - price for price in book}
-    pool_price = reserves.other * MICROS // (reserves.acquired + reserves.other)
-    first = min(in_book | {pool_price}) // tick * tick  # below it there is nothing
+    pool_cost = reserves.other * MICROS // (reserves.acquired + reserves.other)
+    if acquired is Outcome.YES:
+        book_cost = min(book, default=pool_cost)
+    else:
+        book_cost = MICROS - max(book, default=MICROS - pool_cost)
+    first = min(book_cost, pool_cost) // tick * tick  # below it there is nothing
     for cost in range(max(tick, first), MICROS, tick):
         price = cost if acquired is Outcome.YES else MICROS - cost
         shares = pool.shares_for(reserves, pool.cost_up_to_price(reserves, cost))
