@@ -30,7 +30,7 @@ NO_ANSWER: tuple[type[BaseException], ...] = (asyncpg.PostgresError, *AWAY)
 WRITER_SESSION = {
     "idle_in_transaction_session_timeout": "1000",
     "lock_timeout": "1000",
-    # The statements are always the same; without it PostgreSQL plans the joined one anew for every batch.
+    # A few statements, always the same; without this PostgreSQL plans most of them anew for every batch.
     "plan_cache_mode": "force_generic_plan",
     # Every row is found by its key: a plan made while a table was small must not read all of it when it has grown.
     "enable_seqscan": "off",
